@@ -1,0 +1,133 @@
+"""Running a network under an intervention, with nothing computed twice.
+
+Sources run only as far as their deepest site. The base runs once to the first stage that an edit touches;
+from there the intervened run, and the base's own where it is wanted, go on together.
+"""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from iit_lab.causal.batch import InterchangeBatch, Outputs
+from iit_lab.interventions.intervention import Intervention, source_of
+from iit_lab.models.base import Activation, Point, StagedModel
+from iit_lab.sites import Site
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What is known of a batch before the first edit; of a frozen network it may be kept.
+
+    Args:
+        stage: the first stage still to run.
+        base: that stage's input on the base.
+        sources: sites' activations on the write's inputs, by (index of the input, site).
+    """
+
+    stage: int
+    base: Activation
+    sources: Mapping[tuple[int, Site], Float[Tensor, "batch width"]]
+
+
+def prefix(
+    model: StagedModel, intervention: Intervention, batch: InterchangeBatch, *, source_grad: bool = True
+) -> Prefix:
+    """Run sources to their sites and the base to the first edit.
+
+    Args:
+        model: the network.
+        intervention: says where.
+        batch: bases and sources.
+        source_grad: whether gradients flow through the source runs.
+    """
+    places = intervention.touched(batch.variables)
+    entry = places[0].point
+    inputs = intervention.write.inputs(batch)
+    wanted: dict[int, list[Site]] = {}
+    if len(inputs):
+        for place in places:
+            for name in batch.variables:
+                if name in place.variables:
+                    wanted.setdefault(source_of(batch, name, intervention.write), []).append(place.site)
+    single = all(place.point == entry for place in places) and not entry.component
+    if single and (source_grad or not _needs_grad(model)):
+        stacked = torch.cat([batch.base.unsqueeze(0), inputs])
+        reached = model.run(stacked.flatten(0, 1), stop=entry.stage).unflatten(0, (-1, len(batch)))
+        sources = {(i, site): model.read(reached[i + 1], site) for i in wanted for site in wanted[i]}
+        return Prefix(entry.stage, reached[0], sources)
+    sources = {}
+    with nullcontext() if source_grad else torch.no_grad():
+        for i, sites in wanted.items():
+            collected = model.collect(inputs[i], dict.fromkeys(sites))
+            sources.update({(i, site): activation for site, activation in collected.items()})
+    return Prefix(entry.stage, model.run(batch.base, stop=entry.stage), sources)
+
+
+def finish(
+    model: StagedModel,
+    intervention: Intervention,
+    batch: InterchangeBatch,
+    before: Prefix,
+    *,
+    want_base: bool = False,
+) -> Outputs:
+    """Run the rest of the network with the intervention in place.
+
+    Args:
+        model: the network.
+        intervention: what is written where.
+        batch: which variables, in which rows.
+        before: what `prefix` returned.
+        want_base: whether the logits without intervention are needed too.
+    """
+    edits = intervention.edits(model, batch, before.sources)
+    if want_base and set(edits) == {Point(before.stage)}:
+        intervened = edits[Point(before.stage)](before.base)
+        logits = model.run(torch.cat([before.base, intervened]), start=before.stage)
+        base, counterfactual = logits.chunk(2)
+        return Outputs(base, counterfactual)
+    base = model.run(before.base, start=before.stage) if want_base else None
+    return Outputs(base, model.run(before.base, edits, start=before.stage))
+
+
+def interchange(
+    model: StagedModel,
+    intervention: Intervention,
+    batch: InterchangeBatch,
+    *,
+    want_base: bool = False,
+    source_grad: bool = True,
+) -> Outputs:
+    """Logits under the intervention, and without it where `want_base`; without variables only the latter."""
+    if not batch.variables:
+        return Outputs(model.run(batch.base), None)
+    before = prefix(model, intervention, batch, source_grad=source_grad)
+    return finish(model, intervention, batch, before, want_base=want_base)
+
+
+def full_swap(
+    model: StagedModel, intervention: Intervention, batch: InterchangeBatch
+) -> list[Float[Tensor, "batch classes"]]:
+    """Logits with the whole sites of all the batch's variables taken from one source, for each source."""
+    places = intervention.touched(batch.variables)
+    sites = list(dict.fromkeys(place.site.whole for place in places))
+    outputs = []
+    for source in batch.sources:
+        collected = model.collect(source, sites)
+        edits = {
+            model.point(site.layer, site.component): _replace(model, site, collected[site]) for site in sites
+        }
+        outputs.append(model.run(batch.base, edits))
+    return outputs
+
+
+def _replace(model: StagedModel, site: Site, values: Tensor):
+    return lambda activation: model.write(activation, site, values)
+
+
+def _needs_grad(model: StagedModel) -> bool:
+    return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in model.parameters())

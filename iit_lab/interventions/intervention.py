@@ -1,0 +1,174 @@
+"""An intervention on a network: a write x a subspace at each aligned site."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from iit_lab.alignment.alignment import Alignment
+from iit_lab.causal.batch import InterchangeBatch
+from iit_lab.interventions.base import Write
+from iit_lab.models.base import Activation, Edit, Point, StagedModel
+from iit_lab.sites import Site
+from iit_lab.subspaces.base import Subspace
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site, where it is, and who lives there."""
+
+    index: int
+    site: Site
+    point: Point
+    variables: tuple[str, ...]
+
+
+class Intervention(nn.Module):
+    """Writes into the subspaces of an alignment's sites. Trainable parameters are the subspaces' own.
+
+    Variables aligned with the same site share one subspace, each with a slot of its own; their order in the
+    alignment is the order of the slots.
+
+    Args:
+        alignment: variable -> sites.
+        model: the network; tells widths and points, and is not kept.
+        write: what is written.
+        subspace: builds a subspace from `width`, `variables`, `rank` and `generator`.
+        rank: dimensions per variable; None leaves the choice to the subspace.
+        generator: source of initial bases.
+
+    Raises:
+        ValueError: if sites of different variables overlap without being the same, or a rank does not fit.
+    """
+
+    def __init__(
+        self,
+        alignment: Alignment,
+        model: StagedModel,
+        write: Write,
+        subspace: Callable[..., Subspace],
+        generator: torch.Generator,
+        rank: int | None = None,
+    ) -> None:
+        super().__init__()
+        alignment = alignment.checked(model)
+        self.alignment, self.write, self.rank = alignment, write, rank
+        sites = list(dict.fromkeys(site for places in alignment.values() for site in places))
+        refuse_overlaps(model, sites, alignment)
+        self.places: tuple[Place, ...] = tuple(
+            Place(
+                i,
+                site,
+                model.point(site.layer, site.component),
+                tuple(name for name, places in alignment.items() if site in places),
+            )
+            for i, site in enumerate(sites)
+        )
+        widths = [model.width(place.site) for place in self.places]
+        self.subspaces = nn.ModuleList(
+            subspace(width=width, variables=place.variables, rank=rank, generator=generator)
+            for width, place in zip(widths, self.places, strict=True)
+        )
+        for i, width in enumerate(widths):
+            self.register_buffer(f"mean_{i}", torch.zeros(width), persistent=write.needs_mean)
+        self.requires_grad_(alignment.trainable)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether there is anything to train."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
+    def subspace(self, place: Place) -> Subspace:
+        """The subspace at a place."""
+        module = self.subspaces[place.index]
+        assert isinstance(module, Subspace)
+        return module
+
+    def touched(self, variables: Sequence[str]) -> list[Place]:
+        """The places where any of `variables` lives, in the network's order."""
+        places = [place for place in self.places if set(place.variables) & set(variables)]
+        return sorted(places, key=lambda place: (place.point, place.index))
+
+    @torch.no_grad()
+    def calibrate(self, model: StagedModel, inputs: Tensor) -> None:
+        """Take the sites' mean activations over `inputs`, if the write needs them."""
+        if self.write.needs_mean:
+            collected = model.collect(inputs, [place.site for place in self.places])
+            for place in self.places:
+                self.get_buffer(f"mean_{place.index}").copy_(collected[place.site].mean(0))
+
+    def edits(
+        self,
+        model: StagedModel,
+        batch: InterchangeBatch,
+        sources: Mapping[tuple[int, Site], Float[Tensor, "batch width"]],
+    ) -> dict[Point, Edit]:
+        """What to write where, for one batch; every basis is evaluated once.
+
+        Args:
+            model: reads and writes sites.
+            batch: says which variables, and in which rows.
+            sources: activations on the write's inputs, by (index of the input, site).
+        """
+        edits: dict[Point, list[Edit]] = {}
+        for place in self.touched(batch.variables):
+            basis = self.subspace(place).basis()
+            edits.setdefault(place.point, []).append(partial(self._edit, model, batch, sources, place, basis))
+        return {point: partial(_chain, several) for point, several in edits.items()}
+
+    def _edit(
+        self,
+        model: StagedModel,
+        batch: InterchangeBatch,
+        sources: Mapping[tuple[int, Site], Tensor],
+        place: Place,
+        basis: Tensor,
+        activation: Activation,
+    ) -> Activation:
+        base = model.read(activation, place.site)
+        mean = self.get_buffer(f"mean_{place.index}")
+        targets = {}
+        for i, name in enumerate(batch.variables):
+            if name not in place.variables:
+                continue
+            source = sources.get((source_of(batch, name, self.write), place.site))
+            target = self.write.target(base, source, mean)
+            if batch.intervened is not None:
+                target = torch.where(batch.intervened[:, i, None], target, base)
+            targets[name] = target
+        return model.write(activation, place.site, self.subspace(place).swap(base, targets, basis))
+
+
+def source_of(batch: InterchangeBatch, variable: str, write: Write) -> int:
+    """Which of the write's inputs belongs to a variable: an ablation has one for all."""
+    return batch.source_index(variable) if write.counterfactual else 0
+
+
+def _chain(edits: Sequence[Edit], activation: Activation) -> Activation:
+    for edit in edits:
+        activation = edit(activation)
+    return activation
+
+
+def refuse_overlaps(model: StagedModel, sites: Sequence[Site], alignment: Alignment) -> None:
+    """Two sites may be the same or disjoint, nothing between.
+
+    Raises:
+        ValueError: naming the variables and the units that both have.
+    """
+    claimed: dict[tuple[Point, int], Site] = {}
+    for site in sites:
+        index = model.flat_index(site)
+        units = range(model.width(site)) if index is None else index.tolist()
+        point = model.point(site.layer, site.component)
+        for unit in units:
+            other = claimed.setdefault((point, unit), site)
+            if other != site:
+                names = [name for name, places in alignment.items() if site in places or other in places]
+                raise ValueError(
+                    f"variables: {' and '.join(names)} overlap, {site} and {other} share unit {unit}; "
+                    "make them disjoint, or give both the same site"
+                )

@@ -1,0 +1,128 @@
+"""Turning a checked config into objects. What a node needs from the run is passed to it here."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from iit_lab.alignment.alignment import Alignment
+from iit_lab.causal.policy import CounterfactualPolicy
+from iit_lab.interventions.intervention import Intervention
+from iit_lab.jobs.targets import about, at
+from iit_lab.models.base import StagedModel
+from iit_lab.objectives.base import Objective
+from iit_lab.randomness import generator_for
+from iit_lab.results import artefacts
+from iit_lab.results.files import read_json
+from iit_lab.tasks.base import Task
+
+log = logging.getLogger(__name__)
+TINY = 1_000_000
+
+
+def build(node: DictConfig | Mapping[str, Any], **runtime: Any) -> Any:
+    """Instantiate a node; a partial one is called with what the run gives it."""
+    built = instantiate(node, _convert_="all")
+    return built(**runtime) if node.get("_partial_") else built
+
+
+def build_task(config: DictConfig) -> Task:
+    """The task."""
+    with at("task"):
+        return build(config.task)
+
+
+def build_model(config: DictConfig, task: Task) -> StagedModel:
+    """The network with its initial weights."""
+    with at("model.network"):
+        return build(
+            config.model.network,
+            input_shape=task.input_shape,
+            n_classes=task.n_classes,
+            generator=generator_for(config.model.seed, "network"),
+        )
+
+
+def build_alignment(config: DictConfig, task: Task, model: StagedModel) -> Alignment:
+    """Variable -> sites, all of which the network has."""
+    with at("alignment"):
+        return build(config.alignment, available=task.variables).checked(model)
+
+
+def build_intervention(
+    config: DictConfig, alignment: Alignment, model: StagedModel, **changes: Any
+) -> Intervention:
+    """The write and subspaces of `intervention`, at an alignment's sites.
+
+    Args:
+        config: of the run.
+        alignment: where.
+        model: the network.
+        changes: arguments that a control puts in place of the config's.
+    """
+    generator = generator_for(config.seed, "intervention")
+    with at("intervention"):
+        return build(config.intervention, alignment=alignment, model=model, generator=generator, **changes)
+
+
+def build_policy(config: DictConfig) -> CounterfactualPolicy:
+    """How data are drawn."""
+    with at("counterfactual"):
+        return build(config.counterfactual)
+
+
+def build_objective(config: DictConfig) -> Objective:
+    """The losses."""
+    with at("objective"):
+        return build(config.objective)
+
+
+def set_threads(config: DictConfig, model: StagedModel) -> None:
+    """As `hardware.threads` says; by default one for a tiny network, whose work does not split."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    threads = config.hardware.threads
+    if threads is None:
+        threads = 1 if parameters < TINY else None
+    elif threads < 1:
+        with at("hardware"):
+            raise ValueError(f"threads={threads}: must be at least 1")
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def find_network(directory: Path) -> Path:
+    """The folder that holds a run's network: its own, or that of the run it used.
+
+    Raises:
+        ValueError: if `directory` holds no network.
+    """
+    if (directory / "network.safetensors").is_file():
+        return directory
+    result = directory / "result.json"
+    if result.is_file():
+        files = read_json(result).get("files", {})
+        elsewhere = files.get("network") if isinstance(files, dict) else None
+        if isinstance(elsewhere, str):
+            return (directory / elsewhere).resolve().parent
+    raise ValueError(f"{directory}: holds no network.safetensors; name the directory of a finished run")
+
+
+def load_network(model: StagedModel, directory: str | Path, key: str) -> Path:
+    """Load a run's weights.
+
+    Args:
+        model: of the same shapes.
+        directory: of the run.
+        key: the config key that named it.
+
+    Raises:
+        ConfigError: if there are none, or they are cut short or of another network.
+    """
+    with about(key, directory):
+        found = find_network(Path(directory))
+        artefacts.load(found, "network", model)
+    return found

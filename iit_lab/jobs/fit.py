@@ -1,0 +1,154 @@
+"""What training and alignment share: build, fit, evaluate, controls, save."""
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from iit_lab.config import ConfigError
+from iit_lab.interventions.intervention import Intervention
+from iit_lab.jobs import controls
+from iit_lab.jobs.base import Job, Outcome, Run
+from iit_lab.jobs.build import (
+    build_alignment,
+    build_intervention,
+    build_model,
+    build_objective,
+    build_policy,
+    build_task,
+    set_threads,
+)
+from iit_lab.jobs.reporting import comparison, log_report, result_table, save_report
+from iit_lab.jobs.session import FitSettings, Problem, Session
+from iit_lab.jobs.targets import at
+from iit_lab.models.base import StagedModel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fit(Job, ABC):
+    """A job that trains something.
+
+    Args:
+        batch_size: rows per optimiser step.
+        eval_batch_size: rows at once where nothing is trained.
+        max_epochs: passes over the training data.
+        max_steps: optimiser steps, if fewer; None for no limit.
+        patience: stop after so many epochs without a better `monitor`; None for never.
+        monitor: metric that early stopping watches.
+        gradient_clip: largest gradient norm; None for no clipping.
+        log_every: optimiser steps between logged losses.
+        steps_per_call: optimiser steps per call of Lightning; changes speed, not numbers.
+    """
+
+    batch_size: int
+    eval_batch_size: int
+    max_epochs: int
+    max_steps: int | None
+    patience: int | None
+    monitor: Literal["val/iia", "val/accuracy"]
+    gradient_clip: float | None
+    log_every: int
+    steps_per_call: int
+
+    @abstractmethod
+    def trains_network(self, config: DictConfig) -> bool:
+        """Whether the network's weights change."""
+
+    @abstractmethod
+    def load_weights(self, run: Run, model: StagedModel) -> Path | None:
+        """Give the network the weights it starts with; return the folder they came from, if any."""
+
+    @abstractmethod
+    def check(self, run: Run, problem: Problem, session: Session) -> None:
+        """Refuse, before anything is trained, what this job cannot do."""
+
+    @abstractmethod
+    def finish(
+        self, run: Run, problem: Problem, session: Session, intervention: Intervention | None
+    ) -> Outcome:
+        """Report and save what only this job does."""
+
+    def run(self, run: Run) -> Outcome:
+        """Fit, evaluate, run the controls, save."""
+        config = run.config
+        names = controls.names(config.control)
+        task = build_task(config)
+        model = build_model(config, task)
+        set_threads(config, model)
+        alignment = build_alignment(config, task, model)
+        self._check_config(config, build_intervention(config, alignment, model))
+        origin = None if names == ["untrained"] else self.load_weights(run, model)
+        pl.seed_everything(config.seed, verbose=False)
+        session = Session(run, FitSettings(**{f.name: getattr(self, f.name) for f in fields(FitSettings)}))
+        metrics: dict[str, float] = {}
+        failed = True
+        try:
+            problem = Problem(task, model, alignment, session.draw(task, alignment, model))
+            self.check(run, problem, session)
+            outcome = self._run(run, problem, session, names)
+            if origin is not None:
+                outcome.files["network"] = os.path.relpath(origin / "network.safetensors", run.directory)
+            metrics, failed = outcome.metrics, False
+            return outcome
+        finally:
+            session.close(metrics, result_table(metrics), failed=failed)
+
+    def _check_config(self, config: DictConfig, intervention: Intervention) -> None:
+        """Find what does not go together, before any data are made."""
+        objective, policy = build_objective(config), build_policy(config)
+        trained = self.trains_network(config)
+        if policy.filter == "correct" and trained:
+            raise ConfigError("counterfactual.filter=correct: needs a network that is not being trained")
+        if trained and objective.needs_counterfactual:
+            if not intervention.write.counterfactual:
+                kind = type(intervention.write).__name__.lower()
+                raise ConfigError(
+                    f"intervention={kind}: an ablation has no counterfactual label to train towards; use an "
+                    "interchange, or objective=behaviour"
+                )
+            if not policy.train_sets:
+                raise ConfigError("counterfactual.train_sets=[]: this objective needs variables to intervene in")
+
+    def _run(self, run: Run, problem: Problem, session: Session, names: list[str]) -> Outcome:
+        main = controls.Main(partial(self._fit, run, problem, session))
+        outcome = Outcome({}, session.timing)
+        for i, name in enumerate(names):
+            evaluation = controls.CONTROLS[name](session, problem, main)
+            prefix = "test" if i == 0 else f"control/{name}"
+            outcome.metrics |= {f"{prefix}/{key}": value for key, value in evaluation.metrics.items()}
+            if i == 0:
+                log_report("test" if name == "none" else f"test, control={name}", evaluation)
+                outcome.files |= save_report(run.directory, evaluation)
+        if names[0] == "none":
+            more = self.finish(run, problem, session, main())
+            outcome.metrics |= more.metrics
+            outcome.files |= more.files
+            outcome.notes += more.notes
+        if len(names) > 1:
+            log.info("controls\n%s", comparison(outcome.metrics, names))
+        return outcome
+
+    def _fit(self, run: Run, problem: Problem, session: Session) -> Intervention | None:
+        behaviour = not problem.data.train[0].variables and not problem.data.test[0].variables
+        intervention = None if behaviour else session.intervention(problem)
+        session.fit(problem, intervention, train_model=self.trains_network(run.config), main=True)
+        return intervention
+
+
+def check_layers(problem: Problem, layers: list[int]) -> None:
+    """Make sure that an alignment can be moved to other layers.
+
+    Raises:
+        ConfigError: if the network does not have one of them.
+    """
+    for layer in layers:
+        with at("job.elsewhere"):
+            problem.alignment.at_layer(layer).checked(problem.model)

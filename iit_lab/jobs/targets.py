@@ -1,0 +1,191 @@
+"""Binding config nodes to what they build: unknown keys and wrong types are found before any work starts.
+
+Hydra itself would find a misspelt key only when it instantiates the node, and of a partial never.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from beartype import BeartypeConf, BeartypeStrategy
+from beartype.door import is_bearable
+from beartype.roar import BeartypeException
+
+from iit_lab.config import ConfigError
+
+SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_")
+BEARTYPE = BeartypeConf(is_pep484_tower=True, strategy=BeartypeStrategy.On)
+ROOMS = ("alignment", "causal", "interventions", "metrics", "models", "objectives", "subspaces", "tasks", "training")
+ALLOWED = (
+    *(f"iit_lab.{room}." for room in ROOMS),
+    "iit_lab.jobs.train.",
+    "iit_lab.jobs.align.",
+    "torch.optim.",
+)
+
+
+def nodes(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every node of a plain config that has a `_target_`, with its dotted path."""
+    if isinstance(config, Mapping):
+        if "_target_" in config:
+            yield path, config
+        for key, value in config.items():
+            yield from nodes(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(config, list | tuple):
+        for i, value in enumerate(config):
+            yield from nodes(value, f"{path}[{i}]")
+
+
+def check_targets(config: Mapping[str, Any]) -> None:
+    """Bind every `_target_` node, partial ones too, to its target's signature.
+
+    Raises:
+        ConfigError: for a target that cannot be imported, an unknown key, or a value of the wrong type.
+    """
+    for path, node in nodes(config):
+        _check(path, node)
+
+
+def _check(path: str, node: Mapping[str, Any]) -> None:
+    target = locate(f"{path}._target_", node["_target_"])
+    arguments = {key: value for key, value in node.items() if key not in SPECIAL}
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for key, value in arguments.items():
+            if key not in parameters:
+                raise ConfigError(f"{path}.{key}={value}: {_name(target)} takes {sorted(parameters)}")
+    hints = _hints(target)
+    for key, value in arguments.items():
+        if key in hints and not any(nodes(value)) and not _fits(value, hints[key]):
+            raise ConfigError(f"{path}.{key}={value}: {_name(target)} takes {_readable(hints[key])}")
+
+
+def locate(path: str, target: Any) -> Callable[..., Any]:
+    """Import a target by its dotted name.
+
+    Raises:
+        ConfigError: if there is no such thing.
+    """
+    if not isinstance(target, str):
+        raise ConfigError(f"{path}={target}: a target is a dotted name")
+    parts = target.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:end])
+        try:
+            found: Any = import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name and (module == error.name or module.startswith(error.name + ".")):
+                continue
+            raise ConfigError(f"{path}={target}: importing it failed: {error}") from error
+        try:
+            for part in parts[end:]:
+                found = getattr(found, part)
+        except AttributeError:
+            break
+        if callable(found):
+            return found
+        break
+    raise ConfigError(f"{path}={target}: cannot be imported; is the name right, and its package installed?")
+
+
+def check_untrusted(config: Mapping[str, Any], where: str, trust: tuple[str, ...] = ()) -> None:
+    """Refuse a config that somebody else may have written, unless it builds only what is known to be harmless.
+
+    Building a node calls its target. Only components of `iit_lab`, defined where they are named, optimisers
+    of torch, and packages the user trusts may be named; interpolations (which can read the environment) may
+    not occur.
+
+    Args:
+        config: as read, not resolved.
+        where: its file, for the message.
+        trust: packages the user has named.
+
+    Raises:
+        ConfigError: naming the first offence.
+    """
+    for path, text in _strings(config):
+        if "${" in text:
+            raise ConfigError(f"{where}: {path}={text}: an interpolation is not allowed here")
+    for path, node in nodes(config):
+        name = str(node["_target_"])
+        trusted = any(name == package or name.startswith(f"{package}.") for package in trust)
+        if trusted:
+            continue
+        if not name.startswith(ALLOWED):
+            raise ConfigError(
+                f"{where}: {path}._target_={name}: not allowed from a file; only components of iit_lab and "
+                "torch.optim are, or packages named in job.trust"
+            )
+        target = locate(f"{where}: {path}._target_", name)
+        home = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', '')}"
+        if not home.startswith(ALLOWED) or (name != home and not name.startswith("torch.optim.")):
+            raise ConfigError(f"{where}: {path}._target_={name}: not allowed from a file; it is really {home}")
+
+
+def _strings(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from _strings(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(config, list | tuple):
+        for i, value in enumerate(config):
+            yield from _strings(value, f"{path}[{i}]")
+    elif isinstance(config, str):
+        yield path, config
+
+
+@contextmanager
+def at(path: str):
+    """Errors raised inside are about keys under `path`: `rank=0: ...` becomes `intervention.rank=0: ...`.
+
+    Raises:
+        ConfigError: in place of any ValueError.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{path}.{error}") from error
+
+
+@contextmanager
+def about(key: str, value: Any):
+    """Errors raised inside are about what `key=value` names, such as a file that cannot be read.
+
+    Raises:
+        ConfigError: in place of any ValueError.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{key}={value}: {error}") from error
+
+
+def _name(target: Callable[..., Any]) -> str:
+    return getattr(target, "__qualname__", str(target))
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return get_type_hints(function)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    try:
+        return is_bearable(value, hint, conf=BEARTYPE)
+    except BeartypeException:
+        return True
+
+
+def _readable(hint: Any) -> str:
+    return hint.__name__ if inspect.isclass(hint) else str(hint).replace("typing.", "")

@@ -1,0 +1,209 @@
+"""The staged-model contract: a network as a chain of stages that can start, stop, be read and be written.
+
+Stage `s` turns its input into the input of stage `s + 1`. A run may start at any stage from a cached input
+and stop before any other, so nothing is computed twice and nothing past the last site that is needed.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from iit_lab.sites import Site
+
+Activation = Float[Tensor, "batch *shape"]
+Edit = Callable[[Activation], Activation]
+"""What is written at a point: takes the activation there, returns the one to go on with."""
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """Where in the chain of stages an activation is.
+
+    Args:
+        stage: index of a stage.
+        component: an activation within that stage; empty for the stage's input, which is the output of the
+            stage before it.
+    """
+
+    stage: int
+    component: str = ""
+
+
+class StagedModel(nn.Module, ABC):
+    """A network that runs stage by stage.
+
+    A backend says how many stages and layers it has, what its components are and where, and how one stage
+    is run; reading and writing of sites is here.
+    """
+
+    @property
+    @abstractmethod
+    def n_stages(self) -> int:
+        """How many stages the chain has."""
+
+    @property
+    @abstractmethod
+    def n_layers(self) -> int:
+        """How many layers a site can name."""
+
+    @abstractmethod
+    def shapes(self, layer: int) -> Mapping[str, tuple[int, ...]]:
+        """Components of a layer and the shapes of their activations, without the batch dimension."""
+
+    @abstractmethod
+    def point(self, layer: int, component: str) -> Point:
+        """Where a component of a layer stands in the chain."""
+
+    @abstractmethod
+    def run_stage(self, stage: int, value: Activation, tap: Callable[[str, Activation], Activation]) -> Activation:
+        """Run one stage, passing each of its inner components through `tap(component, activation)`."""
+
+    def forward(self, inputs: Shaped[Tensor, "batch *input"]) -> Float[Tensor, "batch classes"]:
+        """Logits without intervention."""
+        return self.run(inputs)
+
+    def run(
+        self,
+        value: Shaped[Tensor, "batch *shape"],
+        edits: Mapping[Point, Edit] | None = None,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Activation:
+        """Run stages `start` to `stop`, with edits in place.
+
+        Args:
+            value: the network's input, or the cached input of stage `start`.
+            edits: what to write where; an edit at a stage's input is applied before the stage runs, at
+                `stop` too.
+            start: first stage to run.
+            stop: stage whose input is returned; None runs to the logits.
+        """
+        edits = edits or {}
+        end = self.n_stages if stop is None else stop
+
+        def tap(component: str, activation: Activation) -> Activation:
+            edit = edits.get(Point(stage, component))
+            return activation if edit is None else edit(activation)
+
+        for stage in range(start, end):
+            if edit := edits.get(Point(stage)):
+                value = edit(value)
+            value = self.run_stage(stage, value, tap)
+        if edit := edits.get(Point(end)):
+            value = edit(value)
+        return value
+
+    def collect(
+        self, value: Shaped[Tensor, "batch *shape"], sites: Iterable[Site], *, start: int = 0
+    ) -> dict[Site, Float[Tensor, "batch width"]]:
+        """Activations at `sites`; stops at the deepest of them.
+
+        Args:
+            value: the network's input, or the cached input of stage `start`.
+            sites: what to read.
+            start: first stage to run.
+        """
+        sites = tuple(sites)
+        collected: dict[Site, Tensor] = {}
+        readers: dict[Point, Edit] = {}
+        for point in {self.point(site.layer, site.component) for site in sites}:
+            here = [site for site in sites if self.point(site.layer, site.component) == point]
+
+            def read(activation: Activation, here: Sequence[Site] = tuple(here)) -> Activation:
+                collected.update({site: self.read(activation, site) for site in here})
+                return activation
+
+            readers[point] = read
+        deepest = max(readers)
+        self.run(value, readers, start=start, stop=deepest.stage + bool(deepest.component))
+        return collected
+
+    def check(self, site: Site) -> None:
+        """Make sure that a site exists.
+
+        Raises:
+            ValueError: naming the part that does not, and what would be valid.
+        """
+        if not 0 <= site.layer < self.n_layers:
+            raise ValueError(f"layer={site.layer}: {self.describe()} has layers 0..{self.n_layers - 1}")
+        shapes = self.shapes(site.layer)
+        if site.component not in shapes:
+            raise ValueError(
+                f"component={site.component}: layer {site.layer} of {self.describe()} has {sorted(shapes)}"
+            )
+        shape = shapes[site.component]
+        axes = (("heads", site.heads, -2), ("units", site.units, -1))
+        if len(shape) == 1 and site.positions is not None:
+            raise ValueError(f"position={list(site.positions)}: {self.describe()} has no positions")
+        for name, index, axis in axes:
+            if index is None:
+                continue
+            if len(shape) < -axis:
+                raise ValueError(f"{name}={list(index)}: {site.component} has no {name}")
+            if max(index) >= shape[axis]:
+                raise ValueError(
+                    f"{name}={list(index)}: layer {site.layer} {site.component} of {self.describe()} has "
+                    f"{name} 0..{shape[axis] - 1}"
+                )
+
+    def width(self, site: Site) -> int:
+        """Units of a site, flattened."""
+        index = self.flat_index(site)
+        return self._size(site) if index is None else len(index)
+
+    def _size(self, site: Site) -> int:
+        return int(torch.Size(self.shapes(site.layer)[site.component]).numel())
+
+    def flat_index(self, site: Site) -> Int[Tensor, " width"] | None:
+        """Which entries of the flattened activation belong to a site; None for all of them."""
+        parts = {-1: site.units}
+        shape = self.shapes(site.layer)[site.component]
+        parts[0] = site.positions if len(shape) > 1 else None
+        parts[-2] = site.heads
+        if all(index is None for index in parts.values()):
+            return None
+        grid = torch.arange(self._size(site)).view(shape)
+        for axis, index in parts.items():
+            if index is not None:
+                grid = grid.index_select(axis, torch.tensor(index))
+        return grid.flatten()
+
+    def _cached_index(self, site: Site, device: torch.device) -> Tensor | None:
+        cache = self.__dict__.setdefault("_indices", {})
+        if (site, device) not in cache:
+            index = self.flat_index(site)
+            cache[site, device] = None if index is None else index.to(device)
+        return cache[site, device]
+
+    def read(self, activation: Activation, site: Site) -> Float[Tensor, "batch width"]:
+        """A site's units, as one vector per example."""
+        index = self._cached_index(site, activation.device)
+        flat = activation.flatten(1)
+        return flat if index is None else flat.index_select(1, index)
+
+    def write(self, activation: Activation, site: Site, values: Float[Tensor, "batch width"]) -> Activation:
+        """A new activation with a site's units replaced; the one given stays as it is."""
+        index = self._cached_index(site, activation.device)
+        if index is None:
+            return values.view_as(activation)
+        return activation.flatten(1).index_copy(1, index, values).view_as(activation)
+
+    def sites(self) -> list[Site]:
+        """Every whole site of the network, first layer first."""
+        return [Site(layer, name) for layer in range(self.n_layers) for name in self.shapes(layer)]
+
+    def resolve(self, site: Site) -> Site:
+        """The same site with indices that name everything written as None, so that equal places compare equal."""
+        shape = self.shapes(site.layer)[site.component]
+        if site.units is not None and sorted(site.units) == list(range(shape[-1])):
+            site = replace(site, units=None)
+        return site
+
+    @abstractmethod
+    def describe(self) -> str:
+        """A short name for messages, such as `mlp 16-16-16`."""

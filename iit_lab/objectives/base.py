@@ -1,0 +1,95 @@
+"""What a loss gives, and the weighted sum of several."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Scalar = Float[Tensor, ""]
+
+
+class Loss(ABC):
+    """One term of an objective. The flags say which outputs it reads, so that no others are computed."""
+
+    needs_base: ClassVar[bool]
+    needs_counterfactual: ClassVar[bool]
+
+    @abstractmethod
+    def __call__(
+        self,
+        base: Float[Tensor, "batch classes"] | None,
+        counterfactual: Float[Tensor, "batch classes"] | None,
+        base_label: Int[Tensor, " batch"],
+        counterfactual_label: Int[Tensor, " batch"],
+    ) -> Scalar:
+        """The loss, averaged over the batch.
+
+        Args:
+            base: logits without intervention.
+            counterfactual: logits under the interchange.
+            base_label: classes the base should have.
+            counterfactual_label: classes the causal model predicts.
+        """
+
+
+@dataclass(frozen=True)
+class Term:
+    """A loss and its weight.
+
+    Raises:
+        ValueError: for a negative weight.
+    """
+
+    loss: Loss
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.weight < 0:
+            raise ValueError(f"weight={self.weight}: a weight is 0 or more")
+
+
+class Objective:
+    """A weighted sum of losses.
+
+    Args:
+        terms: losses by the name they are logged under; a term of weight 0 is left out altogether.
+        source_grad: whether gradients flow through the source run (IIT: yes; no difference to DAS, whose
+            network is frozen).
+
+    Raises:
+        ValueError: if no term has a weight above 0.
+    """
+
+    def __init__(self, terms: Mapping[str, Term], source_grad: bool = True) -> None:
+        self.terms = {name: term for name, term in terms.items() if term.weight > 0}
+        if not self.terms:
+            raise ValueError(f"terms={list(terms)}: none has a weight above 0")
+        self.source_grad = source_grad
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether any term reads the logits without intervention."""
+        return any(term.loss.needs_base for term in self.terms.values())
+
+    @property
+    def needs_counterfactual(self) -> bool:
+        """Whether any term reads the logits under the interchange."""
+        return any(term.loss.needs_counterfactual for term in self.terms.values())
+
+    def __call__(
+        self,
+        base: Float[Tensor, "batch classes"] | None,
+        counterfactual: Float[Tensor, "batch classes"] | None,
+        base_label: Int[Tensor, " batch"],
+        counterfactual_label: Int[Tensor, " batch"],
+    ) -> dict[str, Scalar]:
+        """Every term by name, unweighted, and their weighted sum as `loss`."""
+        values = {
+            name: term.loss(base, counterfactual, base_label, counterfactual_label)
+            for name, term in self.terms.items()
+        }
+        total = sum(term.weight * values[name] for name, term in self.terms.items())
+        return {**values, "loss": total}  # pyright: ignore[reportReturnType]

@@ -1,0 +1,94 @@
+"""Rotated subspaces: the bases that distributed alignment search (DAS) learns.
+
+Geiger et al. 2024, "Finding Alignments Between Interpretable Causal Variables and Distributed Neural
+Representations", section 3.
+"""
+
+from abc import ABC
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from iit_lab.subspaces.base import Subspace, assign_slots
+
+
+class OrthonormalSubspace(Subspace, ABC):
+    r"""Orthonormal columns, some of which belong to each variable.
+
+    The swap keeps what is orthogonal to the slots and replaces what lies in them, with columns $Q_v$ and
+    target $s_v$ for variable $v$:
+
+    $$\mathrm{swap}(b, s) = b + \sum_v Q_v Q_v^\top (s_v - b), \qquad Q = \mathrm{qr}(W).$$
+
+    Only `weight` is stored; one thin QR per step, O(width x rank^2), and no width x width matrix unless the
+    rotation is a full one.
+    """
+
+    weight: nn.Parameter
+
+    def basis(self) -> Float[Tensor, "width rank"]:
+        """Orthonormal columns, spanning what the weight's columns span."""
+        return torch.linalg.qr(self.weight).Q
+
+    def swap(
+        self,
+        base: Float[Tensor, "batch width"],
+        targets: Mapping[str, Float[Tensor, "batch width"]],
+        basis: Float[Tensor, "width rank"],
+    ) -> Float[Tensor, "batch width"]:
+        """`base` with its component in each variable's slot taken from the variable's target."""
+        for name, target in targets.items():
+            columns = basis[:, self.slots[name]]
+            base = torch.addmm(base, (target - base) @ columns, columns.mT)
+        return base
+
+    def project(
+        self, activation: Float[Tensor, "batch width"], basis: Tensor, variable: str
+    ) -> Float[Tensor, "batch rank"]:
+        """Coordinates along the variable's columns."""
+        return activation @ basis[:, self.slots[variable]]
+
+
+class LowRankRotation(OrthonormalSubspace):
+    """As many orthonormal directions as the variables need, and no more.
+
+    Args:
+        width: units of the site, flattened.
+        variables: who lives there; each has `rank` columns of its own.
+        rank: dimensions per variable; None shares the width equally.
+        generator: source of the random initial basis.
+
+    Raises:
+        ValueError: if the slots do not fit in `width`.
+    """
+
+    def __init__(
+        self, width: int, variables: tuple[str, ...], rank: int | None, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.slots = assign_slots(width, variables, rank)
+        self.weight = _orthonormal(width, max(slot.stop for slot in self.slots.values()), generator)
+
+
+class Rotation(OrthonormalSubspace):
+    """A full rotation of the site; variables take its first columns, the rest is left alone.
+
+    The same arguments and errors as `LowRankRotation`. The two learn the same subspaces; this one also
+    stores the directions that no variable uses.
+    """
+
+    def __init__(
+        self, width: int, variables: tuple[str, ...], rank: int | None, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.slots = assign_slots(width, variables, rank)
+        self.weight = _orthonormal(width, width, generator)
+
+
+def _orthonormal(rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
+    """Random orthonormal columns: a weight of unit columns turns at the optimiser's learning rate."""
+    return nn.Parameter(torch.linalg.qr(torch.randn(rows, columns, generator=generator)).Q)

@@ -1,0 +1,117 @@
+"""Data sets of a run: drawn by the policy, encoded by the task, distinct between splits."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor
+
+from iit_lab.causal.batch import InterchangeBatch
+from iit_lab.causal.counterfactuals import Pairs, draw
+from iit_lab.causal.policy import CounterfactualPolicy, expand_sets
+from iit_lab.randomness import generator_for
+from iit_lab.tasks.base import Task
+
+Predictor = Callable[[Shaped[Tensor, "batch *input"]], Int[Tensor, " batch"]]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training, validation and test data, one `InterchangeBatch` per set of variables."""
+
+    train: tuple[InterchangeBatch, ...]
+    val: tuple[InterchangeBatch, ...]
+    test: tuple[InterchangeBatch, ...]
+
+
+def encode(task: Task, pairs: Pairs) -> InterchangeBatch:
+    """Pairs as the network reads them."""
+    base = task.encode(pairs.base)
+    sources = [task.encode(source) for source in pairs.sources]
+    return InterchangeBatch(
+        base=base,
+        sources=torch.stack(sources) if sources else base.new_empty((0, *base.shape)),
+        variables=pairs.variables,
+        intervened=pairs.intervened,
+        base_label=pairs.base_label,
+        counterfactual_label=pairs.counterfactual_label,
+    )
+
+
+def draw_splits(
+    task: Task,
+    policy: CounterfactualPolicy,
+    variables: Sequence[str],
+    seed: int,
+    *,
+    limit: int | None = None,
+    predict: Predictor | None = None,
+) -> Splits:
+    """Draw all splits; no pair of one split occurs in an earlier one.
+
+    Args:
+        task: draws, labels and encodes.
+        policy: what to draw.
+        variables: the aligned variables.
+        seed: of the run; each split and set has a generator of its own.
+        limit: at most so many pairs per set.
+        predict: the network's classes, for `filter=correct`.
+
+    Raises:
+        ValueError: if a set of variables is unknown, or the input space is too small for distinct splits.
+    """
+    train_sets = expand_sets(policy.train_sets, variables, "train_sets") or [()]
+    test_sets = expand_sets(policy.test_sets, variables, "test_sets") or [()]
+    seen: list[Tensor] = []
+    correct = partial(_correct, task, predict) if policy.filter == "correct" and predict else None
+
+    def one(split: str, names: tuple[str, ...], n: int, sets: Sequence[Sequence[str]] | None):
+        earlier = torch.cat(seen) if seen else torch.empty(0, dtype=torch.long)
+
+        def keep(pairs: Pairs) -> Bool[Tensor, " n"]:
+            kept = torch.ones(len(pairs), dtype=torch.bool) if correct is None else correct(pairs)
+            return kept & ~torch.isin(_fingerprints(encode(task, pairs)), earlier) if seen else kept
+
+        pairs = draw(
+            task.causal_model,
+            task,
+            names,
+            n if limit is None else min(n, limit),
+            generator_for(seed, "data", split, "+".join(names)),
+            shared_source=policy.sources == "single",
+            sets=sets,
+            balance=policy.balance if names else (),
+            keep=keep if seen or correct else None,
+        )
+        return encode(task, pairs)
+
+    if policy.mixed and len(train_sets) > 1:
+        names = tuple(name for name in variables if any(name in subset for subset in train_sets))
+        train = [one("train", names, policy.n_train, train_sets)]
+    else:
+        share = max(1, policy.n_train // len(train_sets))
+        train = [one("train", names, share, None) for names in train_sets]
+    seen.extend(_fingerprints(batch) for batch in train)
+    val = [one("val", names, policy.n_val, None) for names in test_sets]
+    seen.extend(_fingerprints(batch) for batch in val)
+    test = [one("test", names, policy.n_test, None) for names in test_sets]
+    return Splits(tuple(train), tuple(val), tuple(test))
+
+
+def _correct(task: Task, predict: Predictor, pairs: Pairs) -> Bool[Tensor, " n"]:
+    right = predict(task.encode(pairs.base)) == pairs.base_label
+    for source in pairs.sources:
+        label = task.causal_model.run(source)[task.causal_model.output].long()
+        right &= predict(task.encode(source)) == label
+    return right
+
+
+def _fingerprints(batch: InterchangeBatch) -> Int[Tensor, " rows"]:
+    """A 64-bit fingerprint of every row's base and sources: two different rows practically never share one."""
+    rows = torch.cat([batch.base.unsqueeze(0), batch.sources]).transpose(0, 1).flatten(1)
+    bits = rows.float().view(torch.int32).long() if rows.is_floating_point() else rows.long()
+    factors = torch.randint(1, 2**62, (bits.shape[1],), generator=torch.Generator().manual_seed(1)) | 1
+    mixed = bits * factors
+    return (mixed ^ (mixed >> 31)).sum(1)
