@@ -103,7 +103,7 @@ def place(
         raise ValueError(f"variables={unknown}: the task has {list(available)}")
     sites = {}
     for name, places in variables.items():
-        several = places if isinstance(places, Sequence) and not isinstance(places, str) else [places]
+        several: list[Any] = list(places) if isinstance(places, list | tuple) else [places]
         sites[name] = tuple(_site(f"variables.{name}", {**default, **(own or {})}) for own in several)
     return Alignment(sites, trainable)
 

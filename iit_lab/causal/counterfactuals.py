@@ -156,8 +156,9 @@ def _draw_once(
     base_label = model.run(base)[model.output].long()
     label = base_label
     if variables:
-        per_variable = dict(zip(variables, sources * len(variables) if shared_source else sources, strict=True))
-        label = model.interchange(base, per_variable, variables, intervened)[model.output].long()
+        own = sources * len(variables) if shared_source else sources
+        by_name = dict(zip(variables, own, strict=True))
+        label = model.interchange(base, by_name, variables, intervened)[model.output].long()
     return Pairs(base, sources, tuple(variables), intervened, base_label, label)
 
 

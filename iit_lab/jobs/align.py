@@ -54,8 +54,8 @@ class Align(Fit):
         accuracy = session.evaluate(problem, None).metrics["accuracy"]
         if accuracy < self.min_accuracy:
             raise ConfigError(
-                f"job.min_accuracy={self.min_accuracy}: the network solves {accuracy:.3f} of the test inputs; "
-                "train it further, or lower the bound"
+                f"job.min_accuracy={self.min_accuracy}: the network solves {accuracy:.3f} of the test "
+                "inputs; train it further, or lower the bound"
             )
 
     def finish(

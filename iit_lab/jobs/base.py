@@ -1,7 +1,6 @@
 """What a job gets and what it leaves."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -56,10 +55,10 @@ class Job(ABC):
 
     recorded: ClassVar[bool] = True
 
-    def describe(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The config that the record shows; a job that reads another run's config puts it in here."""
-        return config
+    def effective(self, run: Run) -> Run:
+        """The run with the config that counts; a job that reads another run's config merges it in here."""
+        return run
 
     @abstractmethod
-    def run(self, run: Run) -> Outcome | None:
+    def perform(self, run: Run) -> Outcome | None:
         """Do it."""

@@ -11,6 +11,7 @@ from typing import Literal
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
+from iit_lab.causal.policy import CounterfactualPolicy
 from iit_lab.config import ConfigError
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs import controls
@@ -76,7 +77,7 @@ class Fit(Job, ABC):
     ) -> Outcome:
         """Report and save what only this job does."""
 
-    def run(self, run: Run) -> Outcome:
+    def perform(self, run: Run) -> Outcome:
         """Fit, evaluate, run the controls, save."""
         config = run.config
         names = controls.names(config.control)
@@ -84,10 +85,14 @@ class Fit(Job, ABC):
         model = build_model(config, task)
         set_threads(config, model)
         alignment = build_alignment(config, task, model)
-        self._check_config(config, build_intervention(config, alignment, model))
+        policy = build_policy(config)
+        behaviour = not policy.train_sets and not policy.test_sets
+        tried = None if behaviour else build_intervention(config, alignment, model)
+        self._check_config(config, policy, tried)
         origin = None if names == ["untrained"] else self.load_weights(run, model)
         pl.seed_everything(config.seed, verbose=False)
-        session = Session(run, FitSettings(**{f.name: getattr(self, f.name) for f in fields(FitSettings)}))
+        settings = FitSettings(**{f.name: getattr(self, f.name) for f in fields(FitSettings)})
+        session = Session(run, self.eval_batch_size, settings)
         metrics: dict[str, float] = {}
         failed = True
         try:
@@ -101,21 +106,25 @@ class Fit(Job, ABC):
         finally:
             session.close(metrics, result_table(metrics), failed=failed)
 
-    def _check_config(self, config: DictConfig, intervention: Intervention) -> None:
+    def _check_config(
+        self, config: DictConfig, policy: CounterfactualPolicy, intervention: Intervention | None
+    ) -> None:
         """Find what does not go together, before any data are made."""
-        objective, policy = build_objective(config), build_policy(config)
+        objective = build_objective(config)
         trained = self.trains_network(config)
         if policy.filter == "correct" and trained:
             raise ConfigError("counterfactual.filter=correct: needs a network that is not being trained")
         if trained and objective.needs_counterfactual:
-            if not intervention.write.counterfactual:
+            if intervention is not None and not intervention.write.counterfactual:
                 kind = type(intervention.write).__name__.lower()
                 raise ConfigError(
                     f"intervention={kind}: an ablation has no counterfactual label to train towards; use an "
                     "interchange, or objective=behaviour"
                 )
             if not policy.train_sets:
-                raise ConfigError("counterfactual.train_sets=[]: this objective needs variables to intervene in")
+                raise ConfigError(
+                    "counterfactual.train_sets=[]: this objective needs variables to intervene in"
+                )
 
     def _run(self, run: Run, problem: Problem, session: Session, names: list[str]) -> Outcome:
         main = controls.Main(partial(self._fit, run, problem, session))

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from filelock import FileLock
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from iit_lab.config import Config
 from iit_lab.jobs.base import Run
@@ -28,11 +28,11 @@ def obtain(run: Run, name: str) -> Path:
     plain = run.plain["requires"][name]
     with about(f"requires.{name}", plain.get("name")):
         config = OmegaConf.merge(OmegaConf.structured(Config), plain)
-    assert OmegaConf.is_dict(config)
+    assert isinstance(config, DictConfig)
     resolved = Run(config, run.directory).plain
     directory = Path(run.config.outputs) / "networks" / fingerprint(resolved)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(directory.with_suffix(".lock")):
         log.info("requires.%s: %s", name, directory)
-        execute(config, directory)  # pyright: ignore[reportArgumentType]
+        execute(config, directory)
     return directory

@@ -25,7 +25,7 @@ def log_report(title: str, evaluation: Evaluation) -> None:
     from sklearn.metrics import classification_report
 
     for name, (labels, predicted) in evaluation.predictions.items():
-        report = classification_report(labels, predicted, digits=2, zero_division=0)
+        report = classification_report(labels, predicted, digits=2, zero_division=0)  # pyright: ignore[reportArgumentType]
         log.info("%s: %s\n%s", title, name, str(report).rstrip())
     table = grid(evaluation.metrics)
     accuracy = f"accuracy without intervention: {evaluation.metrics['accuracy']:.4f}"
@@ -37,7 +37,7 @@ def save_report(directory: Path, evaluation: Evaluation) -> dict[str, str]:
     from sklearn.metrics import classification_report
 
     reports = {
-        name: classification_report(labels, predicted, output_dict=True, zero_division=0)
+        name: classification_report(labels, predicted, output_dict=True, zero_division=0)  # pyright: ignore[reportArgumentType]
         for name, (labels, predicted) in evaluation.predictions.items()
     }
     write_json(directory / "report.json", reports)
@@ -55,7 +55,7 @@ def grid(metrics: Mapping[str, float]) -> str:
 
 
 def result_table(metrics: Mapping[str, float]) -> list[list[Any]]:
-    """Test metrics as rows: column names first, then one row per set of variables; empty if there are none."""
+    """Test metrics as rows: column names first, then one row per set of variables; or nothing."""
     kinds = [kind for kind in (*INTERCHANGE, *ABLATION) if f"test/{kind}" in metrics]
     if not kinds:
         return []
@@ -78,6 +78,5 @@ def comparison(metrics: Mapping[str, float], names: Sequence[str]) -> str:
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths)))
-        for line in lines
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines
     )

@@ -52,10 +52,11 @@ def execute(config: DictConfig, directory: Path, overrides: tuple[str, ...] = ()
     with at("job"):
         job: Job = build(config.job)
     if not job.recorded:
-        job.run(run)
+        job.perform(run)
         _remove_if_empty(directory)
         return {}
-    plain = dict(job.describe(plain))
+    run = job.effective(run)
+    plain = run.plain
     if finished := _finished(directory, plain, rerun=config.rerun):
         log.info("%s: already finished; rerun=true does it again", directory)
         return finished
@@ -63,12 +64,10 @@ def execute(config: DictConfig, directory: Path, overrides: tuple[str, ...] = ()
     handler = _open_log(directory)
     began = time.monotonic()
     try:
-        outcome = job.run(run)
+        outcome = job.perform(run)
         assert outcome is not None
         timing = {**outcome.timing, "total": time.monotonic() - began}
-        write_result(
-            directory, plain, list(overrides), outcome.metrics, timing, outcome.files, outcome.notes
-        )
+        write_result(directory, plain, list(overrides), outcome.metrics, timing, outcome.files, outcome.notes)
         log.info("record: %s", directory / "result.json")
         return outcome.metrics
     except Exception:

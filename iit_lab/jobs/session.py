@@ -13,6 +13,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 
 from iit_lab.alignment.alignment import Alignment
 from iit_lab.causal.batch import InterchangeBatch
@@ -54,7 +56,6 @@ class FitSettings:
     """How a fit is done; the fields are documented where a job has them as keys (`jobs.fit.Fit`)."""
 
     batch_size: int
-    eval_batch_size: int
     max_epochs: int
     max_steps: int | None
     patience: int | None
@@ -70,15 +71,15 @@ class Session:
 
     Args:
         run: config and directory.
-        settings: how to fit.
+        eval_batch_size: rows at once where nothing is trained.
+        settings: how to fit; None where nothing is.
         timing: seconds per phase so far.
-        device: where the last fit ran.
     """
 
     run: Run
-    settings: FitSettings
+    eval_batch_size: int
+    settings: FitSettings | None = None
     timing: dict[str, float] = field(default_factory=dict)
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     _loggers: list[Any] | None = None
 
     def draw(self, task: Task, alignment: Alignment, model: StagedModel) -> Splits:
@@ -120,27 +121,30 @@ class Session:
         problem.model.requires_grad_(train_model)
         if not train_model and (intervention is None or not intervention.trainable):
             return
+        assert self.settings is not None
         began = time.monotonic()
-        batches = self._batches(problem)
+        batches = self._batches(problem, self.settings)
+        scheduler = None
+        if self.run.config.scheduler:
+            scheduler = self._factory("scheduler", total_steps=batches.total_steps)
         module = InterchangeModule(
             problem.model,
             intervention,
             build_objective(self.run.config),
             self._factory("optimizer"),
-            self._factory("scheduler", total_steps=batches.total_steps) if self.run.config.scheduler else None,
+            scheduler,
             tuple(group.name for group in problem.data.val),
             train_model=train_model,
             gradient_clip=self.settings.gradient_clip,
             log_every=self.settings.log_every,
         )
-        trainer = self._trainer(batches.epochs, main)
+        trainer = self._trainer(self.settings, batches.epochs, main)
         checkpoint = self._checkpoint() if main else None
-        validation = EvaluationBatches(problem.data.val, self.settings.eval_batch_size)
+        validation = EvaluationBatches(problem.data.val, self.eval_batch_size)
         module.train()  # drawing data left the network in eval mode; a frozen one stays there
         trainer.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
-        self.device = trainer.strategy.root_device
         self._clock("fit" if main else "controls", began)
 
     def evaluate(
@@ -152,7 +156,8 @@ class Session:
         """Metrics on the test data, or on `groups`."""
         began = time.monotonic()
         groups = problem.data.test if groups is None else groups
-        found = evaluate(problem.model, intervention, groups, self.settings.eval_batch_size, self.device)
+        device = torch.device("cpu" if self.run.config.hardware.accelerator == "cpu" else _accelerator())
+        found = evaluate(problem.model, intervention, groups, self.eval_batch_size, device)
         self._clock("evaluate", began)
         return found
 
@@ -181,8 +186,8 @@ class Session:
                 self._loggers += [] if logger is None else [logger]
         return self._loggers
 
-    def _batches(self, problem: Problem) -> TrainingBatches:
-        settings, limit = self.settings, self.run.config.limit.steps
+    def _batches(self, problem: Problem, settings: FitSettings) -> TrainingBatches:
+        limit = self.run.config.limit.steps
         steps = [n for n in (settings.max_steps, limit) if n is not None]
         with at("job"):
             return TrainingBatches(
@@ -222,14 +227,14 @@ class Session:
         log.info("resuming from %s", path)
         return str(path)
 
-    def _trainer(self, epochs: int, main: bool) -> pl.Trainer:
+    def _trainer(self, settings: FitSettings, epochs: int, main: bool) -> pl.Trainer:
         _quieten_lightning()
         hardware = self.run.config.hardware
         callbacks = build_callbacks(self.run.config.callbacks, self.run.directory) if main else []
-        if self.settings.patience is not None:
-            patience, monitor = self.settings.patience, self.settings.monitor
-            callbacks.append(pl.callbacks.EarlyStopping(monitor, patience=patience, mode="max"))
-        kinds = (pl.callbacks.ModelCheckpoint, pl.callbacks.ProgressBar)
+        if settings.patience is not None:
+            patience, monitor = settings.patience, settings.monitor
+            callbacks.append(EarlyStopping(monitor, patience=patience, mode="max"))
+        kinds = (ModelCheckpoint, ProgressBar)
         checkpoints, bar = (any(isinstance(c, kind) for c in callbacks) for kind in kinds)
         with about("hardware.accelerator", f"{hardware.accelerator}, hardware.devices={hardware.devices}"):
             try:
@@ -248,11 +253,15 @@ class Session:
                     log_every_n_steps=1,
                     num_sanity_val_steps=0,
                 )
-            except pl.utilities.exceptions.MisconfigurationException as error:
+            except MisconfigurationException as error:
                 raise ValueError(str(error).splitlines()[0]) from error
 
     def _clock(self, phase: str, began: float) -> None:
         self.timing[phase] = self.timing.get(phase, 0.0) + time.monotonic() - began
+
+
+def _accelerator() -> str:
+    return str(torch.accelerator.current_accelerator() or "cpu")
 
 
 def _quieten_lightning() -> None:

@@ -16,7 +16,7 @@ class Sites(Job):
 
     recorded: ClassVar[bool] = False
 
-    def run(self, run: Run) -> None:
+    def perform(self, run: Run) -> None:
         """Log the list."""
         model = build_model(run.config, build_task(run.config))
         rows = [("site", "alignment.layer", "alignment.component", "shape", "width")]
@@ -24,5 +24,5 @@ class Sites(Job):
             shape = " x ".join(map(str, model.shapes(site.layer)[site.component]))
             rows.append((str(site), str(site.layer), site.component, shape, str(model.width(site))))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        table = "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
+        table = "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
         log.info("sites of %s\n%s", model.describe(), table)

@@ -17,7 +17,16 @@ from iit_lab.config import ConfigError
 
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_")
 BEARTYPE = BeartypeConf(is_pep484_tower=True, strategy=BeartypeStrategy.On)
-ROOMS = ("alignment", "causal", "interventions", "metrics", "models", "objectives", "subspaces", "tasks", "training")
+ROOMS = (
+    "alignment",
+    "causal",
+    "interventions",
+    "models",
+    "objectives",
+    "subspaces",
+    "tasks",
+    "training",
+)
 ALLOWED = (
     *(f"iit_lab.{room}." for room in ROOMS),
     "iit_lab.jobs.train.",
@@ -94,7 +103,7 @@ def locate(path: str, target: Any) -> Callable[..., Any]:
 
 
 def check_untrusted(config: Mapping[str, Any], where: str, trust: tuple[str, ...] = ()) -> None:
-    """Refuse a config that somebody else may have written, unless it builds only what is known to be harmless.
+    """Refuse a config that somebody else may have written, unless it builds only what is harmless.
 
     Building a node calls its target. Only components of `iit_lab`, defined where they are named, optimisers
     of torch, and packages the user trusts may be named; interpolations (which can read the environment) may
@@ -124,7 +133,9 @@ def check_untrusted(config: Mapping[str, Any], where: str, trust: tuple[str, ...
         target = locate(f"{where}: {path}._target_", name)
         home = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', '')}"
         if not home.startswith(ALLOWED) or (name != home and not name.startswith("torch.optim.")):
-            raise ConfigError(f"{where}: {path}._target_={name}: not allowed from a file; it is really {home}")
+            raise ConfigError(
+                f"{where}: {path}._target_={name}: not allowed from a file; it is really {home}"
+            )
 
 
 def _strings(config: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -60,7 +60,7 @@ class InterchangeAccuracy(Metric):
             "changed": changed.sum(),
             "right_changed": (right & changed).sum(),
             "noop": (plain == counterfactual_label).sum(),
-            "swap": sum(swaps, torch.zeros_like(self.total)),
+            "swap": torch.stack(swaps).sum() if swaps else torch.zeros_like(right.sum()),
             "accuracy": (plain == base_label).sum(),
             "flipped": (plain != intervened).sum(),
             "stayed": (intervened == base_label).sum(),

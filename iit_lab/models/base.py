@@ -17,6 +17,8 @@ from iit_lab.sites import Site
 Activation = Float[Tensor, "batch *shape"]
 Edit = Callable[[Activation], Activation]
 """What is written at a point: takes the activation there, returns the one to go on with."""
+Tap = Callable[[str, Activation], Activation]
+"""What a stage passes its inner components through, by name."""
 
 
 @dataclass(frozen=True, order=True)
@@ -40,6 +42,10 @@ class StagedModel(nn.Module, ABC):
     is run; reading and writing of sites is here.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._indices: dict[tuple[Site, torch.device], Tensor | None] = {}
+
     @property
     @abstractmethod
     def n_stages(self) -> int:
@@ -59,7 +65,7 @@ class StagedModel(nn.Module, ABC):
         """Where a component of a layer stands in the chain."""
 
     @abstractmethod
-    def run_stage(self, stage: int, value: Activation, tap: Callable[[str, Activation], Activation]) -> Activation:
+    def run_stage(self, stage: int, value: Activation, tap: Tap) -> Activation:
         """Run one stage, passing each of its inner components through `tap(component, activation)`."""
 
     def forward(self, inputs: Shaped[Tensor, "batch *input"]) -> Float[Tensor, "batch classes"]:
@@ -174,7 +180,7 @@ class StagedModel(nn.Module, ABC):
         return grid.flatten()
 
     def _cached_index(self, site: Site, device: torch.device) -> Tensor | None:
-        cache = self.__dict__.setdefault("_indices", {})
+        cache = self._indices
         if (site, device) not in cache:
             index = self.flat_index(site)
             cache[site, device] = None if index is None else index.to(device)
@@ -198,7 +204,7 @@ class StagedModel(nn.Module, ABC):
         return [Site(layer, name) for layer in range(self.n_layers) for name in self.shapes(layer)]
 
     def resolve(self, site: Site) -> Site:
-        """The same site with indices that name everything written as None, so that equal places compare equal."""
+        """The same site, with units that name all of them written as None: equal places compare equal."""
         shape = self.shapes(site.layer)[site.component]
         if site.units is not None and sorted(site.units) == list(range(shape[-1])):
             site = replace(site, units=None)

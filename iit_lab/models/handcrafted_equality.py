@@ -3,13 +3,13 @@
 After the handcrafted network of pyvene's DAS tutorial: a perfect unit test, IIA is exactly 1.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from iit_lab.models.base import Activation, Point, StagedModel
+from iit_lab.models.base import Activation, Point, StagedModel, Tap
 
 
 class HandcraftedEquality(StagedModel):
@@ -82,9 +82,7 @@ class HandcraftedEquality(StagedModel):
         del component
         return Point(layer + 1)
 
-    def run_stage(
-        self, stage: int, value: Activation, tap: Callable[[str, Activation], Activation]
-    ) -> Float[Tensor, "batch units"]:
+    def run_stage(self, stage: int, value: Activation, tap: Tap) -> Float[Tensor, "batch units"]:
         """One linear map, and a ReLU for all but the read-out."""
         del tap
         value = self.layers[stage](value)
@@ -97,6 +95,7 @@ class HandcraftedEquality(StagedModel):
 
 def _fixed(weight: Float[Tensor, "out in"], bias: Float[Tensor, " out"] | None = None) -> nn.Linear:
     layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
+    assert isinstance(layer, nn.Linear)
     layer.weight.data = weight.clone()
     layer.bias.data = torch.zeros(weight.shape[0]) if bias is None else bias
     return layer

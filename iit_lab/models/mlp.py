@@ -1,13 +1,13 @@
 """A multi-layer perceptron: `layer i` is the i-th hidden layer."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from iit_lab.models.base import Activation, Point, StagedModel
+from iit_lab.models.base import Activation, Point, StagedModel, Tap
 
 
 class MLP(StagedModel):
@@ -31,7 +31,9 @@ class MLP(StagedModel):
     ) -> None:
         super().__init__()
         if not hidden or min(hidden) < 1:
-            raise ValueError(f"hidden={list(hidden)}: give at least one hidden layer, each of at least one unit")
+            raise ValueError(
+                f"hidden={list(hidden)}: give at least one hidden layer, each of at least one unit"
+            )
         self.hidden = tuple(hidden)
         widths = [math.prod(input_shape), *hidden, n_classes]
         self.layers = nn.ModuleList(
@@ -56,9 +58,7 @@ class MLP(StagedModel):
         """The block output is the next stage's input; the pre-activation lies within the stage."""
         return Point(layer + 1) if component == "block_output" else Point(layer, component)
 
-    def run_stage(
-        self, stage: int, value: Activation, tap: Callable[[str, Activation], Activation]
-    ) -> Float[Tensor, "batch units"]:
+    def run_stage(self, stage: int, value: Activation, tap: Tap) -> Float[Tensor, "batch units"]:
         """One linear map, and a ReLU for all but the read-out."""
         if stage == 0:
             value = value.flatten(1)
@@ -75,6 +75,7 @@ class MLP(StagedModel):
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """`nn.Linear` with torch's default distribution, drawn from an explicit generator."""
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    assert isinstance(layer, nn.Linear)
     bound = 1 / math.sqrt(n_in)
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

@@ -96,8 +96,8 @@ def wandb(
         if mode == "offline":
             raise
         log.warning(
-            "logger.wandb.mode=online: W&B could not be reached (%s). Set WANDB_API_KEY or run `wandb login`; "
-            "this run goes on offline, send it later with `wandb sync %s/wandb/offline-run-*`",
+            "logger.wandb.mode=online: W&B could not be reached (%s). Set WANDB_API_KEY or run "
+            "`wandb login`; this run goes on offline, send it later with `wandb sync %s/wandb/offline-run-*`",
             str(error).splitlines()[0],
             info.directory,
         )

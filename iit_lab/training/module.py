@@ -1,4 +1,4 @@
-"""The one LightningModule: behaviour training, IIT and DAS differ in the objective and in what is trainable."""
+"""The one LightningModule: behaviour training, IIT and DAS differ in objective and in what is trainable."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -60,7 +60,7 @@ class InterchangeModule(pl.LightningModule):
         self.strict_loading = False  # a frozen network is not in the checkpoint
         if objective.needs_counterfactual and (intervention is None or not intervention.write.counterfactual):
             raise ValueError(
-                "objective: a counterfactual loss needs an interchange; an ablation has no counterfactual label"
+                "objective: a counterfactual loss needs an interchange, an ablation has no such label"
             )
         self.model, self.intervention, self.objective = model, intervention, objective
         self.train_model, self.gradient_clip, self.log_every = train_model, gradient_clip, log_every
@@ -108,7 +108,7 @@ class InterchangeModule(pl.LightningModule):
             losses = self.losses(batch)
             self.manual_backward(losses["loss"])
             if self.gradient_clip is not None:
-                self.clip_gradients(optimizer, self.gradient_clip, "norm")
+                self.clip_gradients(optimizer.optimizer, self.gradient_clip, "norm")
             optimizer.step()
             optimizer.zero_grad()
             if scheduler is not None:
@@ -134,6 +134,7 @@ class InterchangeModule(pl.LightningModule):
     def validation_step(self, batch: InterchangeBatch, batch_idx: int) -> None:
         """Count right answers of one batch."""
         metric = self.metrics[batch.name or BEHAVIOUR]
+        assert isinstance(metric, InterchangeAccuracy)
         if batch.variables and self.intervention is not None:
             outputs = interchange(self.model, self.intervention, batch, want_base=True)
             assert outputs.base is not None and outputs.counterfactual is not None

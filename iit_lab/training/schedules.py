@@ -14,7 +14,9 @@ def linear(optimizer: Optimizer, total_steps: int, warmup: float = 0.0) -> Lambd
         total_steps: optimiser steps in all.
         warmup: share of the steps, from 0 to 1.
     """
-    return LambdaLR(optimizer, lambda step: _warm(step, total_steps, warmup) or _left(step, total_steps, warmup))
+    return LambdaLR(
+        optimizer, lambda step: _warm(step, total_steps, warmup) or _left(step, total_steps, warmup)
+    )
 
 
 def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.0) -> LambdaLR:
