@@ -1,0 +1,1 @@
+"""Which variable lives at which sites."""

@@ -1,0 +1,1 @@
+"""Causal models, interchange interventions on them, and the drawing of base/source pairs."""

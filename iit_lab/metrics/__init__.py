@@ -1,0 +1,1 @@
+"""Torchmetrics: counts that add up over processes."""

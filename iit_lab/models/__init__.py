@@ -1,0 +1,1 @@
+"""Staged networks: the contract in base, then one file per backend."""

@@ -1,0 +1,1 @@
+"""One file per task: causal models, how inputs are drawn and encoded."""

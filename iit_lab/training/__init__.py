@@ -1,0 +1,1 @@
+"""The one LightningModule, its data, batches, callbacks and loggers; evaluation."""
