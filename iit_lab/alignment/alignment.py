@@ -1,7 +1,7 @@
 """Alignments: which variable lives at which sites."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from iit_lab.models.base import StagedModel
@@ -104,19 +104,17 @@ def place(
     sites = {}
     for name, places in variables.items():
         several: list[Any] = list(places) if isinstance(places, list | tuple) else [places]
-        sites[name] = tuple(_site(f"variables.{name}", {**default, **(own or {})}) for own in several)
+        sites[name] = tuple(_site(f"variables.{name}", default, own or {}) for own in several)
     return Alignment(sites, trainable)
 
 
-def _site(path: str, keys: Mapping[str, Any]) -> Site:
-    valid = {"position" if field.name == "positions" else field.name for field in fields(Site)}
-    unknown = sorted(set(keys) - valid)
+def _site(path: str, default: Mapping[str, Any], own: Mapping[str, Any]) -> Site:
+    unknown = sorted(set(own) - set(default))
     if unknown:
-        raise ValueError(f"{path}.{unknown[0]}={keys[unknown[0]]}: a place has {sorted(valid)}")
-    return Site(
-        keys["layer"],
-        keys["component"],
-        parse_units(keys["position"], "position"),
-        parse_units(keys["heads"], "heads"),
-        parse_units(keys["units"], "units"),
-    )
+        raise ValueError(f"{path}.{unknown[0]}={own[unknown[0]]}: a place has {sorted(default)}")
+    keys = {**default, **own}
+
+    def indices(key: str) -> tuple[int, ...] | None:
+        return parse_units(keys[key], f"{path}.{key}" if key in own else key)
+
+    return Site(keys["layer"], keys["component"], indices("position"), indices("heads"), indices("units"))

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from iit_lab.alignment.alignment import Alignment
 from iit_lab.causal.policy import CounterfactualPolicy
 from iit_lab.interventions.intervention import Intervention
-from iit_lab.jobs.targets import about, at
+from iit_lab.jobs.targets import about, at, make
 from iit_lab.models.base import StagedModel
 from iit_lab.objectives.base import Objective
 from iit_lab.randomness import generator_for
@@ -26,7 +25,7 @@ TINY = 1_000_000
 
 def build(node: DictConfig | Mapping[str, Any], **runtime: Any) -> Any:
     """Instantiate a node; a partial one is called with what the run gives it."""
-    built = instantiate(node, _convert_="all")
+    built = make(node)
     return built(**runtime) if node.get("_partial_") else built
 
 

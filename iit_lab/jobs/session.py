@@ -12,7 +12,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 
@@ -21,7 +20,7 @@ from iit_lab.causal.batch import InterchangeBatch
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs.base import Run
 from iit_lab.jobs.build import build, build_intervention, build_objective, build_policy
-from iit_lab.jobs.targets import about, at
+from iit_lab.jobs.targets import about, at, make
 from iit_lab.models.base import StagedModel
 from iit_lab.results.record import fingerprint
 from iit_lab.tasks.base import Task
@@ -201,8 +200,7 @@ class Session:
 
     def _factory(self, group: str, **known: Any) -> Callable[..., Any]:
         """A group's partial, given those of `known` that its target takes."""
-        with at(group):
-            made = instantiate(self.run.config[group], _convert_="all")
+        made = make(self.run.config[group])
         taken = {key: value for key, value in known.items() if key in signature(made).parameters}
 
         def factory(*arguments: Any) -> Any:
@@ -277,6 +275,6 @@ def build_callbacks(nodes: Any, directory: Path) -> list[pl.Callback]:
     callbacks = []
     for name, node in nodes.items():
         with at(f"callbacks.{name}"):
-            made = instantiate(node, _convert_="all")
+            made = make(node)
             callbacks.append(made(directory=directory) if isinstance(made, partial) else made)
     return callbacks

@@ -12,6 +12,8 @@ from typing import Any, get_type_hints
 from beartype import BeartypeConf, BeartypeStrategy
 from beartype.door import is_bearable
 from beartype.roar import BeartypeException
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 
 from iit_lab.config import ConfigError
 
@@ -147,6 +149,23 @@ def _strings(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _strings(value, f"{path}[{i}]")
     elif isinstance(config, str):
         yield path, config
+
+
+def make(node: Any) -> Any:
+    """Instantiate a node and those below it; a partial one gives a callable.
+
+    Raises:
+        ConfigError: for what its target refuses, under the node's own path.
+    """
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        path, cause = str(error).rpartition("full_key: ")[2].strip(), error.__cause__
+        if isinstance(cause, ValueError):
+            raise ConfigError(f"{path}.{cause}") from error
+        if isinstance(cause, TypeError):
+            raise ConfigError(f"{path}: {cause}") from error
+        raise
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from iit_lab.sites import Site
+from iit_lab.sites import Site, format_units
 
 Activation = Float[Tensor, "batch *shape"]
 Edit = Callable[[Activation], Activation]
@@ -145,17 +145,15 @@ class StagedModel(nn.Module, ABC):
         shape = shapes[site.component]
         axes = (("heads", site.heads, -2), ("units", site.units, -1))
         if len(shape) == 1 and site.positions is not None:
-            raise ValueError(f"position={list(site.positions)}: {self.describe()} has no positions")
+            raise ValueError(f"position={format_units(site.positions)}: {self.describe()} has no positions")
         for name, index, axis in axes:
             if index is None:
                 continue
             if len(shape) < -axis:
-                raise ValueError(f"{name}={list(index)}: {site.component} has no {name}")
+                raise ValueError(f"{name}={format_units(index)}: {site.component} has no {name}")
             if max(index) >= shape[axis]:
-                raise ValueError(
-                    f"{name}={list(index)}: layer {site.layer} {site.component} of {self.describe()} has "
-                    f"{name} 0..{shape[axis] - 1}"
-                )
+                where = f"layer {site.layer} {site.component} of {self.describe()}"
+                raise ValueError(f"{name}={format_units(index)}: {where} has {name} 0..{shape[axis] - 1}")
 
     def width(self, site: Site) -> int:
         """Units of a site, flattened."""

@@ -32,7 +32,7 @@ class MLP(StagedModel):
         super().__init__()
         if not hidden or min(hidden) < 1:
             raise ValueError(
-                f"hidden={list(hidden)}: give at least one hidden layer, each of at least one unit"
+                f"hidden={list(hidden)}: give one hidden layer or more, each of one unit or more"
             )
         self.hidden = tuple(hidden)
         widths = [math.prod(input_shape), *hidden, n_classes]

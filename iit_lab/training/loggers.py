@@ -35,8 +35,9 @@ class RunInfo:
 
 
 def csv(info: RunInfo) -> Logger:
-    """`metrics.csv` in the run's directory."""
-    return CSVLogger(info.directory, name="", version="csv")
+    """`csv/attempt-N/metrics.csv` in the run's directory; a resumed run begins a new file."""
+    attempt = len(list((info.directory / "csv").glob("attempt-*")))
+    return CSVLogger(info.directory, name="csv", version=f"attempt-{attempt}")
 
 
 def tensorboard(info: RunInfo) -> Logger:

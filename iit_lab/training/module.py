@@ -1,6 +1,6 @@
 """The one LightningModule: behaviour training, IIT and DAS differ in objective and in what is trainable."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -125,11 +125,7 @@ class InterchangeModule(pl.LightningModule):
     def _log_losses(self) -> None:
         means = {f"train/{name}": total / self._summed for name, total in self._sums.items()}
         self._sums, self._summed = {}, 0
-        self.log_dict(means, on_step=True, batch_size=1)
-        if self.trainer.loggers:
-            values = {name: value.item() for name, value in means.items()}
-            for logger in self.trainer.loggers:
-                logger.log_metrics(values, step=self.global_step)
+        self._log(means)
 
     def validation_step(self, batch: InterchangeBatch, batch_idx: int) -> None:
         """Count right answers of one batch."""
@@ -152,7 +148,13 @@ class InterchangeModule(pl.LightningModule):
             values["val/iia"] = _mean(metric["iia"] for metric in computed.values())
         for _, metric in self._metrics():
             metric.reset()
-        self.log_dict(values, batch_size=1)
+        self._log(values)
+
+    def _log(self, values: Mapping[str, Tensor | float]) -> None:
+        """To callbacks through Lightning; to loggers under the optimiser's step, not Lightning's count."""
+        self.log_dict(dict(values), batch_size=1, logger=False)
+        for logger in self.trainer.loggers:
+            logger.log_metrics({name: float(value) for name, value in values.items()}, step=self.global_step)
 
     def _metrics(self) -> Iterator[tuple[str, InterchangeAccuracy]]:
         for name, metric in self.metrics.items():
