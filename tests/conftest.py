@@ -51,7 +51,7 @@ def _leave_no_trace() -> Iterator[None]:
 
 @pytest.fixture
 def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Launch:
-    """`launch("experiment=...", directory="run")` is `iit-lab experiment=... hydra.run.dir=run` in a new folder."""
+    """`launch("seed=1", directory="run")` is `iit-lab seed=1 hydra.run.dir=run` in a new folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_SILENT", "true")

@@ -53,17 +53,17 @@ def prefix(
             for name in batch.variables:
                 if name in place.variables:
                     wanted.setdefault(source_of(batch, name, intervention.write), []).append(place.site)
-    single = all(place.point == entry for place in places) and not entry.component
-    if single and (source_grad or not _needs_grad(model)):
-        stacked = torch.cat([batch.base.unsqueeze(0), inputs])
-        reached = model.run(stacked.flatten(0, 1), stop=entry.stage).unflatten(0, (-1, len(batch)))
-        sources = {(i, site): model.read(reached[i + 1], site) for i in wanted for site in wanted[i]}
-        return Prefix(entry.stage, reached[0], sources)
-    sources = {}
+    together = all(place.point == entry for place in places) and not entry.component
+    sources: dict[tuple[int, Site], Tensor] = {}
     with nullcontext() if source_grad else torch.no_grad():
-        for i, sites in wanted.items():
-            collected = model.collect(inputs[i], dict.fromkeys(sites))
-            sources.update({(i, site): activation for site, activation in collected.items()})
+        if together and wanted:
+            reached = model.run(inputs.flatten(0, 1), stop=entry.stage)
+            for i, rows in enumerate(reached.split(len(batch))):
+                sources.update({(i, site): model.read(rows, site) for site in wanted.get(i, [])})
+        else:
+            for i, sites in wanted.items():
+                collected = model.collect(inputs[i], dict.fromkeys(sites))
+                sources.update({(i, site): activation for site, activation in collected.items()})
     return Prefix(entry.stage, model.run(batch.base, stop=entry.stage), sources)
 
 
@@ -127,7 +127,3 @@ def full_swap(
 
 def _replace(model: StagedModel, site: Site, values: Tensor):
     return lambda activation: model.write(activation, site, values)
-
-
-def _needs_grad(model: StagedModel) -> bool:
-    return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in model.parameters())

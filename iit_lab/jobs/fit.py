@@ -152,12 +152,13 @@ class Fit(Job, ABC):
         return intervention
 
 
-def check_layers(problem: Problem, layers: list[int]) -> None:
+def check_layers(config: DictConfig, problem: Problem, layers: list[int]) -> None:
     """Make sure that an alignment can be moved to other layers.
 
     Raises:
-        ConfigError: if the network does not have one of them.
+        ConfigError: if the network does not have one of them, or variables would overlap there.
     """
     for layer in layers:
         with at("job.elsewhere"):
-            problem.alignment.at_layer(layer).checked(problem.model)
+            moved = problem.alignment.at_layer(layer).checked(problem.model)
+        build_intervention(config, moved, problem.model)

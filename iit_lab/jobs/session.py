@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
 
 from iit_lab.alignment.alignment import Alignment
 from iit_lab.causal.batch import InterchangeBatch
@@ -232,8 +232,7 @@ class Session:
         if settings.patience is not None:
             patience, monitor = settings.patience, settings.monitor
             callbacks.append(EarlyStopping(monitor, patience=patience, mode="max"))
-        kinds = (ModelCheckpoint, ProgressBar)
-        checkpoints, bar = (any(isinstance(c, kind) for c in callbacks) for kind in kinds)
+        bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         with about("hardware.accelerator", f"{hardware.accelerator}, hardware.devices={hardware.devices}"):
             try:
                 return pl.Trainer(
@@ -245,7 +244,7 @@ class Session:
                     max_epochs=epochs,
                     logger=self.loggers if main else False,
                     callbacks=callbacks,
-                    enable_checkpointing=checkpoints,
+                    enable_checkpointing=False,
                     enable_progress_bar=bar,
                     enable_model_summary=False,
                     log_every_n_steps=1,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, get_type_hints
 
-from beartype import BeartypeConf, BeartypeStrategy
+from beartype import BeartypeConf
 from beartype.door import is_bearable
 from beartype.roar import BeartypeException
 from hydra.errors import InstantiationException
@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 from iit_lab.config import ConfigError
 
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_")
-BEARTYPE = BeartypeConf(is_pep484_tower=True, strategy=BeartypeStrategy.On)
+BEARTYPE = BeartypeConf(is_pep484_tower=True)
 ROOMS = (
     "alignment",
     "causal",
@@ -211,8 +211,14 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value has a type; beartype looks at one element only, so each gets its turn."""
+    parts = [value]
+    if isinstance(value, list):
+        parts += [[item] for item in value]
+    elif isinstance(value, Mapping):
+        parts += [{key: item} for key, item in value.items()]
     try:
-        return is_bearable(value, hint, conf=BEARTYPE)
+        return all(is_bearable(part, hint, conf=BEARTYPE) for part in parts)
     except BeartypeException:
         return True
 

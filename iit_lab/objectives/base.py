@@ -91,5 +91,8 @@ class Objective:
             name: term.loss(base, counterfactual, base_label, counterfactual_label)
             for name, term in self.terms.items()
         }
-        total = sum(term.weight * values[name] for name, term in self.terms.items())
-        return {**values, "loss": total}  # pyright: ignore[reportReturnType]
+        weighted = [
+            values[name] if term.weight == 1 else term.weight * values[name]
+            for name, term in self.terms.items()
+        ]
+        return {**values, "loss": sum(weighted[1:], start=weighted[0])}

@@ -39,10 +39,11 @@ class OrthonormalSubspace(Subspace, ABC):
         basis: Float[Tensor, "width rank"],
     ) -> Float[Tensor, "batch width"]:
         """`base` with its component in each variable's slot taken from the variable's target."""
+        swapped = base
         for name, target in targets.items():
             columns = basis[:, self.slots[name]]
-            base = torch.addmm(base, (target - base) @ columns, columns.mT)
-        return base
+            swapped = torch.addmm(swapped, (target - base) @ columns, columns.mT)
+        return swapped
 
     def project(
         self, activation: Float[Tensor, "batch width"], basis: Tensor, variable: str

@@ -1,13 +1,14 @@
 """Progress and checkpoints."""
 
 import logging
+import os
 import sys
 import time
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,11 @@ def progress(every_s: float = 5.0) -> Callback:
     return RichProgressBar() if sys.stdout.isatty() else PlainProgress(every_s)
 
 
-def checkpoint(directory: str | Path, every_s: float = 60.0) -> ModelCheckpoint:
-    """Keep the state to resume from, `checkpoints/last.ckpt`, replaced every few seconds.
+class Checkpoint(Callback):
+    """Keeps the state to resume from, `checkpoints/last.ckpt`, replaced every few seconds.
+
+    Lightning's own ModelCheckpoint ignores its time interval under manual optimisation. Nothing is saved
+    between an epoch's last step and its validation: Lightning would leave that validation out on resuming.
 
     Args:
         directory: the run's.
@@ -53,13 +57,20 @@ def checkpoint(directory: str | Path, every_s: float = 60.0) -> ModelCheckpoint:
     Raises:
         ValueError: if `every_s` is not above 0.
     """
-    if every_s <= 0:
-        raise ValueError(f"every_s={every_s}: must be above 0")
-    return ModelCheckpoint(
-        dirpath=Path(directory) / "checkpoints",
-        filename="last",
-        train_time_interval=timedelta(seconds=every_s),
-        save_top_k=1,
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,
-    )
+
+    def __init__(self, directory: str | Path, every_s: float = 60.0) -> None:
+        if every_s <= 0:
+            raise ValueError(f"every_s={every_s}: must be above 0")
+        self.path = Path(directory) / "checkpoints" / "last.ckpt"
+        self.every_s = every_s
+        self._last = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any) -> None:
+        """Save, if it is time."""
+        if trainer.is_last_batch or time.monotonic() - self._last < self.every_s:
+            return
+        temporary = self.path.with_suffix(".partial")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            os.replace(temporary, self.path)
+        self._last = time.monotonic()

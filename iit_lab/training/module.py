@@ -127,6 +127,11 @@ class InterchangeModule(pl.LightningModule):
         self._sums, self._summed = {}, 0
         self._log(means)
 
+    def on_train_epoch_end(self) -> None:
+        """Log what has gathered since the last time."""
+        if self._summed:
+            self._log_losses()
+
     def validation_step(self, batch: InterchangeBatch, batch_idx: int) -> None:
         """Count right answers of one batch."""
         metric = self.metrics[batch.name or BEHAVIOUR]

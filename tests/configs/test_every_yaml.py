@@ -1,0 +1,83 @@
+"""Every yaml in conf/ is composed and what it describes is instantiated; every experiment runs, fast."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from iit_lab.config import conf_dir, register_schema
+from iit_lab.jobs.base import Job, Run
+from iit_lab.jobs.build import (
+    build,
+    build_alignment,
+    build_intervention,
+    build_model,
+    build_objective,
+    build_policy,
+    build_task,
+)
+from iit_lab.jobs.runner import resolve
+from iit_lab.jobs.session import build_callbacks
+from iit_lab.jobs.targets import check_targets, make
+
+OUTSIDE = {"hydra", "config.yaml"}
+FILES = sorted(
+    path.relative_to(conf_dir())
+    for path in conf_dir().rglob("*.yaml")
+    if path.relative_to(conf_dir()).parts[0] not in OUTSIDE
+)
+EXPERIMENTS = [path.stem for path in FILES if path.parts[0] == "experiment"]
+NEEDS = {
+    # options that only make sense beside another one
+    "alignment/whole_site": ["intervention=rotated"],
+    "alignment/equality_blocks": [],
+    "model/handcrafted_equality": ["alignment=equality_blocks", "alignment.layer=0"],
+    "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
+}
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    register_schema()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", overrides=overrides)
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
+    group, option = file.parent.as_posix(), file.stem
+    value = f"{group}={option}"
+    usual = [] if group == "experiment" else ["alignment=equality_blocks"]
+    needed = NEEDS.get(f"{group}/{option}", usual)
+    config = composed([value, *needed])
+    check_targets(resolve(Run(config, tmp_path)))
+
+    assert isinstance(build(config.job), Job)
+    task = build_task(config)
+    model = build_model(config, task)
+    alignment = build_alignment(config, task, model)
+    build_policy(config)
+    build_objective(config)
+    if group != "experiment" or "behaviour" not in option:
+        build_intervention(config, alignment, model)
+    build_callbacks(config.callbacks, tmp_path)
+    optimizer = make(config.optimizer)(list(model.parameters()))
+    if config.scheduler:
+        make(config.scheduler)(optimizer, total_steps=10)
+    for node in config.logger.values():
+        assert callable(make(node))
+
+
+def test_the_root_has_every_group_and_no_other():
+    groups = {path.parts[0] for path in FILES}
+    config = OmegaConf.load(conf_dir() / "config.yaml")
+    named = {next(iter(entry)) for entry in config.defaults if isinstance(entry, DictConfig)}
+    assert groups == {str(name) for name in named if not str(name).startswith("override")}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiment_runs_fast(launch, name):
+    launched = launch(f"experiment={name}", "debug=fast")
+    assert 0 <= launched.metrics["test/accuracy"] <= 1
+    behaviour = "test/iia" not in launched.metrics
+    assert behaviour == (name == "equality_behaviour")
