@@ -58,7 +58,7 @@ def prefix(
     with nullcontext() if source_grad else torch.no_grad():
         if together and wanted:
             reached = model.run(inputs.flatten(0, 1), stop=entry.stage)
-            for i, rows in enumerate(reached.split(len(batch))):
+            for i, rows in enumerate(reached.chunk(len(inputs))):
                 sources.update({(i, site): model.read(rows, site) for site in wanted.get(i, [])})
         else:
             for i, sites in wanted.items():

@@ -115,8 +115,9 @@ class Intervention(nn.Module):
         """
         edits: dict[Point, list[Edit]] = {}
         for place in self.touched(batch.variables):
-            basis = self.subspace(place).basis()
-            edits.setdefault(place.point, []).append(partial(self._edit, model, batch, sources, place, basis))
+            subspace = self.subspace(place)
+            swap = partial(subspace.swap, basis=subspace.basis())
+            edits.setdefault(place.point, []).append(partial(self._edit, model, batch, sources, place, swap))
         return {point: partial(_chain, several) for point, several in edits.items()}
 
     def _edit(
@@ -125,11 +126,11 @@ class Intervention(nn.Module):
         batch: InterchangeBatch,
         sources: Mapping[tuple[int, Site], Tensor],
         place: Place,
-        basis: Tensor,
+        swap: Callable[..., Tensor],
         activation: Activation,
     ) -> Activation:
         base = model.read(activation, place.site)
-        mean = self.get_buffer(f"mean_{place.index}")
+        mean = self.get_buffer(f"mean_{place.index}") if self.write.needs_mean else None
         targets = {}
         for i, name in enumerate(batch.variables):
             if name not in place.variables:
@@ -139,7 +140,7 @@ class Intervention(nn.Module):
             if batch.intervened is not None:
                 target = torch.where(batch.intervened[:, i, None], target, base)
             targets[name] = target
-        return model.write(activation, place.site, self.subspace(place).swap(base, targets, basis))
+        return model.write(activation, place.site, swap(base, targets))
 
 
 def source_of(batch: InterchangeBatch, variable: str, write: Write) -> int:

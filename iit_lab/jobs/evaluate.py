@@ -14,7 +14,8 @@ from iit_lab.jobs.build import build_alignment, build_model, build_task, load_ne
 from iit_lab.jobs.release import save_alignment
 from iit_lab.jobs.reporting import log_report, result_table, save_report
 from iit_lab.jobs.session import Problem, Session
-from iit_lab.jobs.targets import about, check_targets, check_untrusted
+from iit_lab.jobs.targets import about, check_targets
+from iit_lab.jobs.trust import check_untrusted
 from iit_lab.results import artefacts
 from iit_lab.results.record import read_config
 

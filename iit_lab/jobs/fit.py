@@ -111,6 +111,8 @@ class Fit(Job, ABC):
     ) -> None:
         """Find what does not go together, before any data are made."""
         objective = build_objective(config)
+        if self.patience is not None and self.monitor == "val/iia" and intervention is None:
+            raise ConfigError("job.monitor=val/iia: behaviour alone has no IIA; use val/accuracy")
         trained = self.trains_network(config)
         if policy.filter == "correct" and trained:
             raise ConfigError("counterfactual.filter=correct: needs a network that is not being trained")

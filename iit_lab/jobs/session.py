@@ -1,36 +1,35 @@
 """One run's data, trainers, evaluations and loggers: what a job and its controls work with."""
 
-import logging
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
+from pytorch_lightning.loggers import Logger
 
 from iit_lab.alignment.alignment import Alignment
 from iit_lab.causal.batch import InterchangeBatch
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs.base import Run
-from iit_lab.jobs.build import build, build_intervention, build_objective, build_policy
-from iit_lab.jobs.targets import about, at, make
+from iit_lab.jobs.build import build_intervention, build_objective, build_policy
+from iit_lab.jobs.lightning import (
+    build_callbacks,
+    early_stopping,
+    find_checkpoint,
+    find_device,
+    make_trainer,
+    open_loggers,
+)
+from iit_lab.jobs.targets import at, make
 from iit_lab.models.base import StagedModel
-from iit_lab.results.record import fingerprint
 from iit_lab.tasks.base import Task
 from iit_lab.training import loggers as run_loggers
 from iit_lab.training.batches import EvaluationBatches, TrainingBatches
 from iit_lab.training.data import Splits, draw_splits
 from iit_lab.training.evaluation import Evaluation, evaluate
 from iit_lab.training.module import InterchangeModule
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Session:
     eval_batch_size: int
     settings: FitSettings | None = None
     timing: dict[str, float] = field(default_factory=dict)
-    _loggers: list[Any] | None = None
+    _loggers: list[Logger] | None = None
 
     def draw(self, task: Task, alignment: Alignment, model: StagedModel) -> Splits:
         """Data for a task and the variables that are aligned."""
@@ -137,8 +136,17 @@ class Session:
             gradient_clip=self.settings.gradient_clip,
             log_every=self.settings.log_every,
         )
-        trainer = self._trainer(self.settings, batches.epochs, main)
-        checkpoint = self._checkpoint() if main else None
+        config, directory = self.run.config, self.run.directory
+        trainer = make_trainer(
+            config.hardware,
+            batches.epochs,
+            loggers=self.loggers if main else [],
+            callbacks=[
+                *(build_callbacks(config.callbacks, directory) if main else []),
+                *early_stopping(self.settings.monitor, self.settings.patience),
+            ],
+        )
+        checkpoint = find_checkpoint(directory) if main else None
         validation = EvaluationBatches(problem.data.val, self.eval_batch_size)
         module.train()  # drawing data left the network in eval mode; a frozen one stays there
         trainer.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)
@@ -155,7 +163,7 @@ class Session:
         """Metrics on the test data, or on `groups`."""
         began = time.monotonic()
         groups = problem.data.test if groups is None else groups
-        device = torch.device("cpu" if self.run.config.hardware.accelerator == "cpu" else _accelerator())
+        device = find_device(self.run.config.hardware)
         found = evaluate(problem.model, intervention, groups, self.eval_batch_size, device)
         self._clock("evaluate", began)
         return found
@@ -166,23 +174,10 @@ class Session:
         run_loggers.finish(loggers or [], metrics, table, failed=failed)
 
     @property
-    def loggers(self) -> list[Any]:
+    def loggers(self) -> list[Logger]:
         """The run's loggers, opened when first needed."""
         if self._loggers is None:
-            config, plain, directory = self.run.config, self.run.plain, self.run.directory
-            info = run_loggers.RunInfo(
-                directory=directory,
-                job=str(config.job["_target_"]).rpartition(".")[2].lower(),
-                group=config.sweep or config.name,
-                tags=list(config.tags),
-                identity=fingerprint({**plain, "directory": str(directory.absolute())}),
-                config=plain,
-            )
-            self._loggers = []
-            for name, node in config.logger.items():
-                with at(f"logger.{name}"):
-                    logger = build(node, info=info)
-                self._loggers += [] if logger is None else [logger]
+            self._loggers = open_loggers(self.run)
         return self._loggers
 
     def _batches(self, problem: Problem, settings: FitSettings) -> TrainingBatches:
@@ -209,71 +204,5 @@ class Session:
 
         return factory
 
-    def _checkpoint(self) -> str | None:
-        """The state to resume from, if an earlier attempt left any."""
-        path = self.run.directory / "checkpoints" / "last.ckpt"
-        if not path.exists():
-            return None
-        with about("hydra.run.dir", self.run.directory):
-            try:
-                torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:
-                raise ValueError(
-                    f"{path.relative_to(self.run.directory)} cannot be read, is it cut short? Remove it to "
-                    f"begin anew ({str(error).splitlines()[0]})"
-                ) from error
-        log.info("resuming from %s", path)
-        return str(path)
-
-    def _trainer(self, settings: FitSettings, epochs: int, main: bool) -> pl.Trainer:
-        _quieten_lightning()
-        hardware = self.run.config.hardware
-        callbacks = build_callbacks(self.run.config.callbacks, self.run.directory) if main else []
-        if settings.patience is not None:
-            patience, monitor = settings.patience, settings.monitor
-            callbacks.append(EarlyStopping(monitor, patience=patience, mode="max"))
-        bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
-        with about("hardware.accelerator", f"{hardware.accelerator}, hardware.devices={hardware.devices}"):
-            try:
-                return pl.Trainer(
-                    accelerator=hardware.accelerator,
-                    devices=hardware.devices,
-                    num_nodes=hardware.num_nodes,
-                    strategy=hardware.strategy,
-                    precision=hardware.precision,
-                    max_epochs=epochs,
-                    logger=self.loggers if main else False,
-                    callbacks=callbacks,
-                    enable_checkpointing=False,
-                    enable_progress_bar=bar,
-                    enable_model_summary=False,
-                    log_every_n_steps=1,
-                    num_sanity_val_steps=0,
-                )
-            except MisconfigurationException as error:
-                raise ValueError(str(error).splitlines()[0]) from error
-
     def _clock(self, phase: str, began: float) -> None:
         self.timing[phase] = self.timing.get(phase, 0.0) + time.monotonic() - began
-
-
-def _accelerator() -> str:
-    return str(torch.accelerator.current_accelerator() or "cpu")
-
-
-def _quieten_lightning() -> None:
-    """Its notices are about choices made here on purpose: several steps per call, a frozen network."""
-    for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in ("Found .* in eval mode", ".*LeafSpec.*", ".*does not have many workers.*"):
-        warnings.filterwarnings("ignore", message)
-
-
-def build_callbacks(nodes: Any, directory: Path) -> list[pl.Callback]:
-    """Lightning's callbacks; a partial one is told the run's directory."""
-    callbacks = []
-    for name, node in nodes.items():
-        with at(f"callbacks.{name}"):
-            made = make(node)
-            callbacks.append(made(directory=directory) if isinstance(made, partial) else made)
-    return callbacks

@@ -90,17 +90,19 @@ class StagedModel(nn.Module, ABC):
             stop: stage whose input is returned; None runs to the logits.
         """
         edits = edits or {}
+        entries = {point.stage: edit for point, edit in edits.items() if not point.component}
+        within = {(point.stage, point.component): edit for point, edit in edits.items() if point.component}
         end = self.n_stages if stop is None else stop
 
         def tap(component: str, activation: Activation) -> Activation:
-            edit = edits.get(Point(stage, component))
+            edit = within.get((stage, component))
             return activation if edit is None else edit(activation)
 
         for stage in range(start, end):
-            if edit := edits.get(Point(stage)):
+            if edit := entries.get(stage):
                 value = edit(value)
             value = self.run_stage(stage, value, tap)
-        if edit := edits.get(Point(end)):
+        if edit := entries.get(end):
             value = edit(value)
         return value
 
@@ -194,7 +196,7 @@ class StagedModel(nn.Module, ABC):
         """A new activation with a site's units replaced; the one given stays as it is."""
         index = self._cached_index(site, activation.device)
         if index is None:
-            return values.view_as(activation)
+            return values if activation.ndim == 2 else values.view_as(activation)
         return activation.flatten(1).index_copy(1, index, values).view_as(activation)
 
     def sites(self) -> list[Site]:

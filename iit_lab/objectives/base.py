@@ -68,16 +68,8 @@ class Objective:
         if not self.terms:
             raise ValueError(f"terms={list(terms)}: none has a weight above 0")
         self.source_grad = source_grad
-
-    @property
-    def needs_base(self) -> bool:
-        """Whether any term reads the logits without intervention."""
-        return any(term.loss.needs_base for term in self.terms.values())
-
-    @property
-    def needs_counterfactual(self) -> bool:
-        """Whether any term reads the logits under the interchange."""
-        return any(term.loss.needs_counterfactual for term in self.terms.values())
+        self.needs_base = any(term.loss.needs_base for term in self.terms.values())
+        self.needs_counterfactual = any(term.loss.needs_counterfactual for term in self.terms.values())
 
     def __call__(
         self,

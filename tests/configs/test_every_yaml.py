@@ -17,8 +17,8 @@ from iit_lab.jobs.build import (
     build_policy,
     build_task,
 )
+from iit_lab.jobs.lightning import build_callbacks
 from iit_lab.jobs.runner import resolve
-from iit_lab.jobs.session import build_callbacks
 from iit_lab.jobs.targets import check_targets, make
 
 OUTSIDE = {"hydra", "config.yaml"}

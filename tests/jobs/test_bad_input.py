@@ -102,6 +102,13 @@ def test_network_that_does_not_solve_the_task_is_not_aligned(launch):
     assert line.startswith("job.min_accuracy=0.9: the network solves 0.")
 
 
+def test_behaviour_alone_has_no_iia_to_watch(launch):
+    line = refused(
+        launch, "experiment=equality_behaviour", "debug=fast", "job.patience=2", "job.monitor=val/iia"
+    )
+    assert line == "job.monitor=val/iia: behaviour alone has no IIA; use val/accuracy"
+
+
 def test_weights_that_are_missing(launch, tmp_path):
     line = refused(launch, *FAST, f"model.weights={tmp_path}/nowhere")
     assert line.startswith(f"model.weights={tmp_path}/nowhere:")

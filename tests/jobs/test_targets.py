@@ -5,7 +5,8 @@ import json
 import pytest
 
 from iit_lab.config import ConfigError
-from iit_lab.jobs.targets import check_targets, check_untrusted
+from iit_lab.jobs.targets import check_targets
+from iit_lab.jobs.trust import check_untrusted
 
 HOSTILE = [
     "os.system",
