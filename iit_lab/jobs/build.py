@@ -21,6 +21,7 @@ from iit_lab.tasks.base import Task
 
 log = logging.getLogger(__name__)
 TINY = 1_000_000
+THREADS = torch.get_num_threads()
 
 
 def build(node: DictConfig | Mapping[str, Any], **runtime: Any) -> Any:
@@ -85,12 +86,11 @@ def set_threads(config: DictConfig, model: StagedModel) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     threads = config.hardware.threads
     if threads is None:
-        threads = 1 if parameters < TINY else None
+        threads = 1 if parameters < TINY else THREADS
     elif threads < 1:
         with at("hardware"):
             raise ValueError(f"threads={threads}: must be at least 1")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
 
 
 def find_network(directory: Path) -> Path:

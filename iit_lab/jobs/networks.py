@@ -34,5 +34,5 @@ def obtain(run: Run, name: str) -> Path:
     directory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(directory.with_suffix(".lock")):
         log.info("requires.%s: %s", name, directory)
-        execute(config, directory)
+        execute(config, directory, show=False)
     return directory

@@ -27,9 +27,7 @@ def log_report(title: str, evaluation: Evaluation) -> None:
     for name, (labels, predicted) in evaluation.predictions.items():
         report = classification_report(labels, predicted, digits=2, zero_division=0)  # pyright: ignore[reportArgumentType]
         log.info("%s: %s\n%s", title, name, str(report).rstrip())
-    table = grid(evaluation.metrics)
-    accuracy = f"accuracy without intervention: {evaluation.metrics['accuracy']:.4f}"
-    log.info("%s\n%s%s", title, table, f"\n{accuracy}" if table else accuracy)
+    log.info("%s\n%s", title, summary({f"test/{key}": value for key, value in evaluation.metrics.items()}))
 
 
 def save_report(directory: Path, evaluation: Evaluation) -> dict[str, str]:
@@ -44,14 +42,15 @@ def save_report(directory: Path, evaluation: Evaluation) -> dict[str, str]:
     return {"report": "report.json"}
 
 
-def grid(metrics: Mapping[str, float]) -> str:
-    """One line per set of variables, one column per kind of metric."""
-    rows = result_table({f"test/{name}": value for name, value in metrics.items()})
+def summary(metrics: Mapping[str, float]) -> str:
+    """Test metrics: a line per set of variables with a column per kind, then the accuracy."""
+    accuracy = f"accuracy without intervention: {metrics['test/accuracy']:.4f}"
+    rows = result_table(metrics)
     if not rows:
-        return ""
+        return accuracy
     head = ["", *(HEADINGS[name] for name in rows[0][1:])]
-    lines = [head, *([row[0], *(f"{v:.4f}" if v is not None else "-" for v in row[1:])] for row in rows[1:])]
-    return _aligned(lines)
+    lines = [[row[0], *(f"{v:.4f}" if v is not None else "-" for v in row[1:])] for row in rows[1:]]
+    return f"{_aligned([head, *lines])}\n{accuracy}"
 
 
 def result_table(metrics: Mapping[str, float]) -> list[list[Any]]:

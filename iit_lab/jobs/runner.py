@@ -1,6 +1,7 @@
 """From a composed config to a finished record."""
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from iit_lab.config import ConfigError
 from iit_lab.jobs.base import Job, Run
 from iit_lab.jobs.build import build
+from iit_lab.jobs.reporting import summary
 from iit_lab.jobs.targets import about, at, check_targets
 from iit_lab.results.record import fingerprint, read_config, read_result, write_config, write_result
 
@@ -32,13 +34,16 @@ def start(config: DictConfig) -> float | None:
     return None if wanted is None else metrics.get(wanted)
 
 
-def execute(config: DictConfig, directory: Path, overrides: tuple[str, ...] = ()) -> Mapping[str, float]:
+def execute(
+    config: DictConfig, directory: Path, overrides: tuple[str, ...] = (), *, show: bool = True
+) -> Mapping[str, float]:
     """Check a config, claim its directory, run its job and write the record.
 
     Args:
         config: composed.
         directory: of the run; one that already holds this very run is not run again.
         overrides: as typed.
+        show: whether to log the results of a run that is already finished.
 
     Returns:
         The record's metrics.
@@ -58,9 +63,10 @@ def execute(config: DictConfig, directory: Path, overrides: tuple[str, ...] = ()
     run = job.effective(run)
     plain = run.plain
     if finished := _finished(directory, plain, rerun=config.rerun):
-        log.info("%s: already finished; rerun=true does it again", directory)
+        if show:
+            log.info("%s: already finished; rerun=true does it again\n%s", directory, summary(finished))
         return finished
-    _claim(directory, plain, overrides)
+    _claim(directory, plain, overrides, rerun=config.rerun)
     handler = _open_log(directory)
     began = time.monotonic()
     try:
@@ -126,8 +132,10 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [path]
 
 
-def _claim(directory: Path, plain: Mapping[str, Any], overrides: tuple[str, ...]) -> None:
+def _claim(directory: Path, plain: Mapping[str, Any], overrides: tuple[str, ...], *, rerun: bool) -> None:
     (directory / "result.json").unlink(missing_ok=True)
+    if rerun:
+        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
     write_config(directory, plain, list(overrides))
 
 

@@ -53,6 +53,9 @@ def test_a_finished_run_is_not_done_again(launch):
     again = launch(*IIT, "callbacks.progress.every_s=1")  # outside the fingerprint
     assert "already finished" in again.output
     assert (first.directory / "result.json").stat().st_mtime_ns == stamp
+    assert "left_equality " in again.output  # shown, not only said
+    (first.directory / "checkpoints").mkdir()
+    (first.directory / "checkpoints" / "last.ckpt").write_text("of the first time")
     launch(*IIT, "rerun=true")
     assert (first.directory / "result.json").stat().st_mtime_ns > stamp
 
