@@ -6,7 +6,7 @@ source per intervened variable (or one shared by all), and the causal model's ou
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
@@ -18,6 +18,7 @@ BALANCES = ("base", "source", "base_label", "counterfactual_label", "changed")
 ROUNDS = 200
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Draws inputs of a causal model."""
 

@@ -6,7 +6,8 @@ and stop before any other, so nothing is computed twice and nothing past the las
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -14,16 +15,15 @@ from torch import Tensor, nn
 
 from iit_lab.sites import Site, format_units
 
-Activation = Float[Tensor, "batch *shape"]
+Activation = Float[Tensor, "batch ..."]
 Edit = Callable[[Activation], Activation]
 """What is written at a point: takes the activation there, returns the one to go on with."""
 Tap = Callable[[str, Activation], Activation]
 """What a stage passes its inner components through, by name."""
 
 
-@dataclass(frozen=True, order=True)
-class Point:
-    """Where in the chain of stages an activation is.
+class Point(NamedTuple):
+    """Where in the chain of stages an activation is; a tuple, so that looking it up costs next to nothing.
 
     Args:
         stage: index of a stage.
@@ -44,7 +44,7 @@ class StagedModel(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self._indices: dict[tuple[Site, torch.device], Tensor | None] = {}
+        self._indices: dict[tuple[Site, torch.device], slice | Tensor] = {}
 
     @property
     @abstractmethod
@@ -68,13 +68,13 @@ class StagedModel(nn.Module, ABC):
     def run_stage(self, stage: int, value: Activation, tap: Tap) -> Activation:
         """Run one stage, passing each of its inner components through `tap(component, activation)`."""
 
-    def forward(self, inputs: Shaped[Tensor, "batch *input"]) -> Float[Tensor, "batch classes"]:
+    def forward(self, inputs: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
         """Logits without intervention."""
         return self.run(inputs)
 
     def run(
         self,
-        value: Shaped[Tensor, "batch *shape"],
+        value: Shaped[Tensor, "batch ..."],
         edits: Mapping[Point, Edit] | None = None,
         *,
         start: int = 0,
@@ -89,25 +89,26 @@ class StagedModel(nn.Module, ABC):
             start: first stage to run.
             stop: stage whose input is returned; None runs to the logits.
         """
-        edits = edits or {}
-        entries = {point.stage: edit for point, edit in edits.items() if not point.component}
-        within = {(point.stage, point.component): edit for point, edit in edits.items() if point.component}
         end = self.n_stages if stop is None else stop
+        if not edits:
+            for stage in range(start, end):
+                value = self.run_stage(stage, value, _pass_on)
+            return value
 
         def tap(component: str, activation: Activation) -> Activation:
-            edit = within.get((stage, component))
+            edit = edits.get(Point(stage, component))
             return activation if edit is None else edit(activation)
 
         for stage in range(start, end):
-            if edit := entries.get(stage):
+            if edit := edits.get(Point(stage)):
                 value = edit(value)
             value = self.run_stage(stage, value, tap)
-        if edit := entries.get(end):
+        if edit := edits.get(Point(end)):
             value = edit(value)
         return value
 
     def collect(
-        self, value: Shaped[Tensor, "batch *shape"], sites: Iterable[Site], *, start: int = 0
+        self, value: Shaped[Tensor, "batch ..."], sites: Iterable[Site], *, start: int = 0
     ) -> dict[Site, Float[Tensor, "batch width"]]:
         """Activations at `sites`; stops at the deepest of them.
 
@@ -179,25 +180,36 @@ class StagedModel(nn.Module, ABC):
                 grid = grid.index_select(axis, torch.tensor(index))
         return grid.flatten()
 
-    def _cached_index(self, site: Site, device: torch.device) -> Tensor | None:
+    def _where(self, site: Site, device: torch.device) -> slice | Tensor | None:
+        """`flat_index` as a slice if it is one, which is read and written faster."""
+        if (site.positions, site.heads, site.units) == (None, None, None):
+            return None
         cache = self._indices
         if (site, device) not in cache:
             index = self.flat_index(site)
-            cache[site, device] = None if index is None else index.to(device)
+            assert index is not None
+            first, last = int(index[0]), int(index[-1])
+            run = torch.equal(index, torch.arange(first, last + 1))
+            cache[site, device] = slice(first, last + 1) if run else index.to(device)
         return cache[site, device]
 
     def read(self, activation: Activation, site: Site) -> Float[Tensor, "batch width"]:
         """A site's units, as one vector per example."""
-        index = self._cached_index(site, activation.device)
-        flat = activation.flatten(1)
-        return flat if index is None else flat.index_select(1, index)
+        where = self._where(site, activation.device)
+        flat = activation if activation.ndim == 2 else activation.flatten(1)
+        if where is None:
+            return flat
+        return flat[:, where] if isinstance(where, slice) else flat.index_select(1, where)
 
     def write(self, activation: Activation, site: Site, values: Float[Tensor, "batch width"]) -> Activation:
         """A new activation with a site's units replaced; the one given stays as it is."""
-        index = self._cached_index(site, activation.device)
-        if index is None:
-            return values if activation.ndim == 2 else values.view_as(activation)
-        return activation.flatten(1).index_copy(1, index, values).view_as(activation)
+        where = self._where(site, activation.device)
+        flat = activation if activation.ndim == 2 else activation.flatten(1)
+        if isinstance(where, slice):
+            values = flat.slice_scatter(values, 1, where.start, where.stop)
+        elif where is not None:
+            values = flat.index_copy(1, where, values)
+        return values if activation.ndim == 2 else values.view_as(activation)
 
     def sites(self) -> list[Site]:
         """Every whole site of the network, first layer first."""
@@ -213,3 +225,7 @@ class StagedModel(nn.Module, ABC):
     @abstractmethod
     def describe(self) -> str:
         """A short name for messages, such as `mlp 16-16-16`."""
+
+
+def _pass_on(component: str, activation: Activation) -> Activation:
+    return activation

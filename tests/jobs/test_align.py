@@ -123,7 +123,7 @@ def test_the_right_rotation_gives_one_and_a_random_one_does_not():
     from iit_lab.tasks.hierarchical_equality import HierarchicalEquality
     from iit_lab.training.data import encode
 
-    task = HierarchicalEquality(embedding_dim=1, low=-1, high=1, decimals=1)
+    task = HierarchicalEquality(embedding_dim=1, low=-1.0, high=1.0, decimals=1)
     model = HandcraftedEquality(task.input_shape, 2, resolution=0.1).requires_grad_(False)
     generator = generator_for(0, "test")
     intervention = Intervention(place(task.variables, 0), model, Interchange(), Rotation, generator, rank=2)
