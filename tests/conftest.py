@@ -10,9 +10,16 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from jaxtyping import install_import_hook
 
-from iit_lab.cli import main
-from iit_lab.results.record import read_result
+ROOMS = "alignment causal interventions metrics models objectives subspaces tasks training"
+install_import_hook(  # shapes and types are checked at run time, in tests only
+    [f"iit_lab.{room}" for room in ROOMS.split()],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
+
+from iit_lab.cli import main  # noqa: E402
+from iit_lab.results.record import read_result  # noqa: E402
 
 
 @dataclass(frozen=True)
