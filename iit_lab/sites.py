@@ -1,5 +1,6 @@
 """Where in a network: layer, component, positions, heads, units. Says nothing about a basis."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,8 +55,8 @@ def parse_units(text: Units, name: str = "units") -> tuple[int, ...] | None:
         if isinstance(text, str):
             indices = [index for part in text.split(",") for index in _range(part)]
         else:
-            indices = [int(text)] if isinstance(text, int) else [int(index) for index in text]
-    except ValueError:
+            indices = [int(text)] if isinstance(text, int) else [operator.index(index) for index in text]
+    except (ValueError, TypeError):
         indices = []
     if not indices or min(indices) < 0 or len(set(indices)) != len(indices):
         raise ValueError(

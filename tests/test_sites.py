@@ -25,7 +25,9 @@ def test_format_is_read_back(indices):
     assert parse_units(format_units(indices)) == tuple(indices)
 
 
-@pytest.mark.parametrize("text", ["4:4", "8:4", "a", "", "1,,2", "-1", [-1], [], [1, 1], "0:3,2"])
+@pytest.mark.parametrize(
+    "text", ["4:4", "8:4", "a", "", "1,,2", "-1", [-1], [], [1, 1], "0:3,2", 1.5, [0.7], [[1]]], ids=repr
+)
 def test_what_cannot_be_read_is_refused(text):
     with pytest.raises(ValueError, match="units=.*: write an index"):
         parse_units(text)

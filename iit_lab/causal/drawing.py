@@ -11,14 +11,11 @@ COLOURS = {"input": "#d9e2ec", "inner": "#ffd591", "output": "#b7eb8f"}
 def draw(model: CausalModel, highlighted: tuple[str, ...] = ()) -> Figure:
     """The graph from inputs (bottom) to output (top); `highlighted` variables get a thick border."""
     graph = model.graph()
-    for depth, names in enumerate(nx.topological_generations(graph)):
-        for name in names:
-            graph.nodes[name]["depth"] = depth
-    layout = nx.multipartite_layout(graph, subset_key="depth", align="horizontal")
-    widest = max(len(list(names)) for names in nx.topological_generations(graph))
-    figure = Figure(figsize=(2.0 + 1.9 * widest, 1.0 + 1.3 * nx.dag_longest_path_length(graph) + 1.0))
+    layout = _layout(graph)
+    width, height = (1 + max(position[axis] for position in layout.values()) for axis in (0, 1))
+    figure = Figure(figsize=(1.0 + 1.9 * width, 1.0 + 1.3 * height))
     axes = figure.add_subplot()
-    nx.draw_networkx_edges(graph, layout, ax=axes, edge_color="#829ab1", node_size=2600, arrowsize=16)
+    nx.draw_networkx_edges(graph, layout, ax=axes, edge_color="#829ab1", node_size=1500, arrowsize=16)
     for name, (x, y) in layout.items():
         box = {
             "boxstyle": "round,pad=0.5",
@@ -30,3 +27,19 @@ def draw(model: CausalModel, highlighted: tuple[str, ...] = ()) -> Figure:
     axes.margins(0.2)
     axes.axis("off")
     return figure
+
+
+def _layout(graph: nx.DiGraph) -> dict[str, tuple[float, float]]:
+    """One row per depth: inputs in the order given, any other variable over the middle of its parents."""
+    rows = [list(names) for names in nx.topological_generations(graph)]
+    widest = max(len(names) for names in rows)
+    layout: dict[str, tuple[float, float]] = {}
+    for depth, names in enumerate(rows):
+
+        def middle(name: str) -> float:
+            parents = [layout[parent][0] for parent in graph.predecessors(name)]
+            return sum(parents) / len(parents) if parents else 0.0
+
+        for i, name in enumerate(sorted(names, key=middle)):
+            layout[name] = ((i + 0.5) * widest / len(names) - 0.5, float(depth))
+    return layout

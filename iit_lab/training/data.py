@@ -111,7 +111,8 @@ def _correct(task: Task, predict: Predictor, pairs: Pairs) -> Bool[Tensor, " n"]
 def _fingerprints(batch: InterchangeBatch) -> Int[Tensor, " rows"]:
     """A 64-bit fingerprint of every row's base and sources: different rows practically never share one."""
     rows = torch.cat([batch.base.unsqueeze(0), batch.sources]).transpose(0, 1).flatten(1)
-    bits = rows.float().view(torch.int32).long() if rows.is_floating_point() else rows.long()
+    # Adding 0 makes -0 the 0 that it equals.
+    bits = (rows.float() + 0.0).view(torch.int32).long() if rows.is_floating_point() else rows.long()
     factors = torch.randint(1, 2**62, (bits.shape[1],), generator=torch.Generator().manual_seed(1)) | 1
     mixed = bits * factors
     return (mixed ^ (mixed >> 31)).sum(1)

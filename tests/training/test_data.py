@@ -105,3 +105,15 @@ def test_behaviour_alone():
 def test_a_limit_makes_every_set_small():
     found = splits(limit=7)
     assert {len(group) for group in (*found.train, *found.val, *found.test)} == {7}
+
+
+class Zeros(Digits):
+    """One input, written in several ways: rounding makes minus zeros."""
+
+    def sample(self, n, generator):
+        return {name: torch.where(torch.rand(n, generator=generator) < 0.5, 0.0, -0.0) for name in "xy"}
+
+
+def test_zero_and_minus_zero_are_the_same_input():
+    with pytest.raises(ValueError, match="n=1: after 200 rounds 1 pairs are still missing"):
+        splits(Zeros(), n_train=1, n_val=1, n_test=1)
