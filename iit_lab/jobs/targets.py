@@ -5,7 +5,7 @@ Hydra itself would find a misspelt key only when it instantiates the node, and o
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from typing import Any, get_type_hints
 
@@ -105,34 +105,32 @@ def make(node: Any) -> Any:
         raise
 
 
-@contextmanager
-def at(path: str):
+def at(path: str) -> AbstractContextManager[None]:
     """Errors raised inside are about keys under `path`: `rank=0: ...` becomes `intervention.rank=0: ...`.
 
     Raises:
         ConfigError: in place of any ValueError.
     """
-    try:
-        yield
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"{path}.{error}") from error
+    return _prefixed(f"{path}.")
 
 
-@contextmanager
-def about(key: str, value: Any):
+def about(key: str, value: Any) -> AbstractContextManager[None]:
     """Errors raised inside are about what `key=value` names, such as a file that cannot be read.
 
     Raises:
         ConfigError: in place of any ValueError.
     """
+    return _prefixed(f"{key}={value}: ")
+
+
+@contextmanager
+def _prefixed(prefix: str) -> Iterator[None]:
     try:
         yield
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError(f"{key}={value}: {error}") from error
+        raise ConfigError(f"{prefix}{error}") from error
 
 
 def _name(target: Callable[..., Any]) -> str:
