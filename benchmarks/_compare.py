@@ -1,14 +1,14 @@
 """Two ways of doing the same work, timed as interleaved pairs in one process on one thread.
 
 The ratio is the median over pairs, so whatever else the machine does meanwhile touches both sides alike. Only
-ratios gate; the milliseconds printed behind them are medians too, and depend on the machine.
+ratios gate; the times printed behind them are medians too, and depend on the machine.
 """
 
 import argparse
 import gc
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
@@ -36,27 +36,61 @@ class Comparisons:
         """How many pairs to time."""
         return quick if self.quick else full
 
-    def speed_up(self, name: str, ours: Work, theirs: Work, pairs: int, at_least: float | None) -> None:
-        """How many times faster ours is; None for a ratio that gates nothing."""
-        first, second = interleaved(ours, theirs, pairs)
-        ratio = median(b / a for a, b in zip(first, second, strict=True))
-        target = "" if at_least is None else f" target>={at_least:g}"
-        self._print(name, ratio, target, at_least is None or ratio >= at_least, first, second)
+    def speed_up(
+        self,
+        name: str,
+        ours: Work,
+        theirs: Work,
+        pairs: int,
+        at_least: float,
+        rows: tuple[int, int] = (1, 1),
+    ) -> None:
+        """How many times faster ours is.
 
-    def overhead(self, name: str, ours: Work, theirs: Work, pairs: int, at_most: float | None) -> None:
-        """How many times slower ours is than a lower bound; None for a ratio that gates nothing."""
+        Args:
+            name: what is compared.
+            ours: one run of ours.
+            theirs: one run of the other side.
+            pairs: how often.
+            at_least: the target.
+            rows: how many rows a run of ours and one of theirs handle; their rates are compared.
+        """
         first, second = interleaved(ours, theirs, pairs)
+        ratio = median(b / a for a, b in zip(first, second, strict=True)) * rows[0] / rows[1]
+        self._print(f"{name} ratio={ratio:.3g} target>={at_least:g}", ratio >= at_least, first, second, rows)
+
+    def overhead(self, name: str, ours: Work, bound: Work, pairs: int, at_most: float | None) -> None:
+        """How many times slower ours is than a lower bound.
+
+        Args:
+            name: what is compared.
+            ours: one run of ours.
+            bound: one run of what bounds it.
+            pairs: how often.
+            at_most: the target; None for a ratio that is printed and gates nothing.
+        """
+        first, second = interleaved(ours, bound, pairs)
         ratio = median(a / b for a, b in zip(first, second, strict=True))
-        target = "" if at_most is None else f" target<={at_most:g}"
-        self._print(name, ratio, target, at_most is None or ratio <= at_most, first, second)
+        text = f"{name} ratio={ratio:.3g}"
+        if at_most is None:
+            self._print(f"{text} no target", None, first, second)
+        else:
+            self._print(f"{text} target<={at_most:g}", ratio <= at_most, first, second)
 
     def _print(
-        self, name: str, ratio: float, target: str, reached: bool, ours: list[float], theirs: list[float]
+        self,
+        text: str,
+        reached: bool | None,
+        ours: Sequence[float],
+        theirs: Sequence[float],
+        rows: tuple[int, int] = (1, 1),
     ) -> None:
-        self._missed |= not reached
-        verdict = "ok" if reached else "MISS"
-        times = f"ours {1e3 * median(ours):.3f} ms, other {1e3 * median(theirs):.3f} ms, {len(ours)} pairs"
-        print(f"{name} ratio={ratio:.3g}{target} {verdict if target else 'informational'}  ({times})", flush=True)
+        self._missed |= reached is False
+        beside = [f"{1e3 * median(side):.3f} ms" for side in (ours, theirs)]
+        if rows != (1, 1):
+            beside = [f"{n / median(side):,.0f} rows/s" for n, side in zip(rows, (ours, theirs), strict=True)]
+        verdict = {True: " ok", False: " MISS", None: ""}[reached]
+        print(f"{text}{verdict}  (ours {beside[0]}, other {beside[1]}, {len(ours)} pairs)", flush=True)
 
     def exit(self) -> None:
         """End the script: status 1 if any target was missed."""

@@ -26,6 +26,8 @@ from iit_lab.training.data import Splits, draw_splits
 from iit_lab.training.module import InterchangeModule
 
 LEARNING_RATE = 1e-3
+SLOTS = {"left_equality": slice(0, 8), "right_equality": slice(8, 16)}
+"""Each variable's dimensions, rotated or not."""
 
 
 def task() -> HierarchicalEquality:
@@ -52,7 +54,9 @@ def network() -> MLP:
 def das(model: MLP) -> InterchangeModule:
     """A rotation of layer 0 with eight dimensions per variable; the network is frozen."""
     everywhere = place(task().variables, layer=0)
-    rotated = Intervention(everywhere, model, Interchange(), Rotation, generator_for(0, "intervention"), rank=8)
+    rotated = Intervention(
+        everywhere, model, Interchange(), Rotation, generator_for(0, "intervention"), rank=8
+    )
     objective = Objective({"interchange": Term(InterchangeLoss())}, source_grad=False)
     return _module(model, rotated, objective, train_model=False).train()
 

@@ -38,7 +38,7 @@ class InterchangeBatch:
 
     def source_index(self, variable: str) -> int:
         """Which of `sources` belongs to `variable`."""
-        return 0 if len(self.sources) == 1 else self.variables.index(variable)
+        return 0 if self.sources.shape[0] == 1 else self.variables.index(variable)
 
     def rows(self, index: Int[Tensor, " picked"] | slice) -> "InterchangeBatch":
         """The rows at `index`, in its order."""

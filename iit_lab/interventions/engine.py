@@ -47,22 +47,21 @@ def prefix(
     places = intervention.touched(batch.variables)
     entry = places[0].point
     inputs = intervention.write.inputs(batch)
-    wanted: dict[int, list[Site]] = {}
-    if len(inputs):
-        for place in places:
-            for name in batch.variables:
-                if name in place.variables:
-                    wanted.setdefault(source_of(batch, name, intervention.write), []).append(place.site)
-    together = all(place.point == entry for place in places) and not entry.component
+    wanted = [
+        (source_of(batch, name, intervention.write), place.site)
+        for place in places
+        for name in batch.variables
+        if len(inputs) and name in place.variables
+    ]
+    together = wanted and not entry.component and places[-1].point == entry  # so all places are there
     sources: dict[tuple[int, Site], Tensor] = {}
     with nullcontext() if source_grad else torch.no_grad():
-        if together and wanted:
-            reached = model.run(inputs.flatten(0, 1), stop=entry.stage)
-            for i, rows in enumerate(reached.chunk(len(inputs))):
-                sources.update({(i, site): model.read(rows, site) for site in wanted.get(i, [])})
+        if together:
+            reached = model.run(inputs.flatten(0, 1), stop=entry.stage).chunk(len(inputs))
+            sources = {(i, site): model.read(reached[i], site) for i, site in wanted}
         else:
-            for i, sites in wanted.items():
-                collected = model.collect(inputs[i], dict.fromkeys(sites))
+            for i in {i for i, _ in wanted}:
+                collected = model.collect(inputs[i], dict.fromkeys(site for j, site in wanted if j == i))
                 sources.update({(i, site): activation for site, activation in collected.items()})
     return Prefix(entry.stage, model.run(batch.base, stop=entry.stage), sources)
 
@@ -85,13 +84,14 @@ def finish(
         want_base: whether the logits without intervention are needed too.
     """
     edits = intervention.edits(model, batch, before.sources)
-    if want_base and set(edits) == {Point(before.stage)}:
-        intervened = edits[Point(before.stage)](before.base)
+    entry = edits.pop(Point(before.stage), None)
+    intervened = before.base if entry is None else entry(before.base)
+    if want_base and not edits:
         logits = model.run(torch.cat([before.base, intervened]), start=before.stage)
         base, counterfactual = logits.chunk(2)
         return Outputs(base, counterfactual)
     base = model.run(before.base, start=before.stage) if want_base else None
-    return Outputs(base, model.run(before.base, edits, start=before.stage))
+    return Outputs(base, model.run(intervened, edits, start=before.stage))
 
 
 def interchange(

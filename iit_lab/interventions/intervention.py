@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import torch
 from jaxtyping import Float
@@ -67,11 +67,13 @@ class Intervention(nn.Module):
             )
             for i, site in enumerate(sites)
         )
+        self._touched: dict[tuple[str, ...], list[Place]] = {}
         widths = [model.width(place.site) for place in self.places]
-        self.subspaces = nn.ModuleList(
+        self._at = tuple(
             subspace(width=width, variables=place.variables, rank=rank, generator=generator)
             for width, place in zip(widths, self.places, strict=True)
         )
+        self.subspaces = nn.ModuleList(self._at)
         for i, width in enumerate(widths):
             self.register_buffer(f"mean_{i}", torch.zeros(width), persistent=write.needs_mean)
         self.requires_grad_(alignment.trainable)
@@ -83,14 +85,15 @@ class Intervention(nn.Module):
 
     def subspace(self, place: Place) -> Subspace:
         """The subspace at a place."""
-        module = self.subspaces[place.index]
-        assert isinstance(module, Subspace)
-        return module
+        return self._at[place.index]
 
     def touched(self, variables: Sequence[str]) -> list[Place]:
         """The places where any of `variables` lives, in the network's order."""
-        places = [place for place in self.places if set(place.variables) & set(variables)]
-        return sorted(places, key=lambda place: (place.point, place.index))
+        key = tuple(variables)
+        if key not in self._touched:
+            places = [place for place in self.places if set(place.variables) & set(variables)]
+            self._touched[key] = sorted(places, key=lambda place: (place.point, place.index))
+        return self._touched[key]
 
     @torch.no_grad()
     def calibrate(self, model: StagedModel, inputs: Tensor) -> None:
@@ -118,7 +121,7 @@ class Intervention(nn.Module):
             subspace = self.subspace(place)
             swap = partial(subspace.swap, basis=subspace.basis())
             edits.setdefault(place.point, []).append(partial(self._edit, model, batch, sources, place, swap))
-        return {point: partial(_chain, several) for point, several in edits.items()}
+        return {point: _chain(several) for point, several in edits.items()}
 
     def _edit(
         self,
@@ -148,10 +151,13 @@ def source_of(batch: InterchangeBatch, variable: str, write: Write) -> int:
     return batch.source_index(variable) if write.counterfactual else 0
 
 
-def _chain(edits: Sequence[Edit], activation: Activation) -> Activation:
-    for edit in edits:
-        activation = edit(activation)
-    return activation
+def _chain(edits: Sequence[Edit]) -> Edit:
+    """Several edits as one."""
+    return edits[0] if len(edits) == 1 else lambda activation: reduce(_apply, edits, activation)
+
+
+def _apply(activation: Activation, edit: Edit) -> Activation:
+    return edit(activation)
 
 
 def refuse_overlaps(model: StagedModel, sites: Sequence[Site], alignment: Alignment) -> None:

@@ -146,7 +146,7 @@ class StagedModel(nn.Module, ABC):
                 f"component={site.component}: layer {site.layer} of {self.describe()} has {sorted(shapes)}"
             )
         shape = shapes[site.component]
-        axes = (("heads", site.heads, -2), ("units", site.units, -1))
+        axes = (("position", site.positions, 0), ("heads", site.heads, -2), ("units", site.units, -1))
         if len(shape) == 1 and site.positions is not None:
             raise ValueError(f"position={format_units(site.positions)}: {self.describe()} has no positions")
         for name, index, axis in axes:
@@ -188,9 +188,8 @@ class StagedModel(nn.Module, ABC):
         if (site, device) not in cache:
             index = self.flat_index(site)
             assert index is not None
-            first, last = int(index[0]), int(index[-1])
-            run = torch.equal(index, torch.arange(first, last + 1))
-            cache[site, device] = slice(first, last + 1) if run else index.to(device)
+            run = bool((index.diff() == 1).all())
+            cache[site, device] = slice(int(index[0]), int(index[-1]) + 1) if run else index.to(device)
         return cache[site, device]
 
     def read(self, activation: Activation, site: Site) -> Float[Tensor, "batch width"]:

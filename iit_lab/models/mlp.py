@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -36,14 +37,13 @@ class MLP(StagedModel):
             )
         self.hidden = tuple(hidden)
         widths = [math.prod(input_shape), *hidden, n_classes]
-        self.layers = nn.ModuleList(
-            linear(n_in, n_out, generator) for n_in, n_out in zip(widths, widths[1:], strict=False)
-        )
+        self._chain = tuple(linear(*ends, generator) for ends in pairwise(widths))
+        self.layers = nn.ModuleList(self._chain)
 
     @property
     def n_stages(self) -> int:
         """Hidden layers and the read-out."""
-        return len(self.layers)
+        return len(self.hidden) + 1
 
     @property
     def n_layers(self) -> int:
@@ -60,9 +60,10 @@ class MLP(StagedModel):
 
     def run_stage(self, stage: int, value: Activation, tap: Tap) -> Float[Tensor, "batch units"]:
         """One linear map, and a ReLU for all but the read-out."""
-        if stage == 0:
+        if value.ndim > 2:
             value = value.flatten(1)
-        value = self.layers[stage](value)
+        layer = self._chain[stage]  # not through ModuleList and Module: they cost more than the product
+        value = nn.functional.linear(value, layer.weight, layer.bias)
         if stage == self.n_layers:
             return value
         return torch.relu(tap("pre_activation", value))

@@ -59,7 +59,9 @@ class IdentitySlice(Subspace):
     ) -> Float[Tensor, "batch width"]:
         """`base` with each variable's units taken from its target."""
         for name, target in targets.items():
-            base = torch.where(self.get_buffer(f"mask_{name}"), target, base)
+            slot = self.slots[name]
+            whole = slot.stop - slot.start == self.width
+            base = target if whole else torch.where(self.get_buffer(f"mask_{name}"), target, base)
         return base
 
     def project(

@@ -42,7 +42,11 @@ class OrthonormalSubspace(Subspace, ABC):
         swapped = base
         for name, target in targets.items():
             columns = basis[:, self.slots[name]]
-            swapped = torch.addmm(swapped, (target - base) @ columns, columns.mT)
+            change = target - base
+            if 2 * columns.shape[1] < self.width:
+                swapped = torch.addmm(swapped, change @ columns, columns.mT)
+            else:  # the projector is small: one product with it beats two with the columns
+                swapped = torch.addmm(swapped, change, columns @ columns.mT)
         return swapped
 
     def project(

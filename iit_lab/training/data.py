@@ -14,6 +14,7 @@ from iit_lab.causal.policy import CounterfactualPolicy, expand_sets
 from iit_lab.randomness import generator_for
 from iit_lab.tasks.base import Task
 
+CHUNK = 65_536
 Predictor = Callable[[Shaped[Tensor, "batch *input"]], Int[Tensor, " batch"]]
 
 
@@ -110,9 +111,14 @@ def _correct(task: Task, predict: Predictor, pairs: Pairs) -> Bool[Tensor, " n"]
 
 def _fingerprints(batch: InterchangeBatch) -> Int[Tensor, " rows"]:
     """A 64-bit fingerprint of every row's base and sources: different rows practically never share one."""
-    rows = torch.cat([batch.base.unsqueeze(0), batch.sources]).transpose(0, 1).flatten(1)
-    # Adding 0 makes -0 the 0 that it equals.
-    bits = (rows.float() + 0.0).view(torch.int32).long() if rows.is_floating_point() else rows.long()
-    factors = torch.randint(1, 2**62, (bits.shape[1],), generator=torch.Generator().manual_seed(1)) | 1
-    mixed = bits * factors
-    return (mixed ^ (mixed >> 31)).sum(1)
+    parts = [batch.base, *batch.sources]
+    width = sum(part[0].numel() for part in parts)
+    factors = torch.randint(1, 2**62, (width,), generator=torch.Generator().manual_seed(1)) | 1
+    found = []
+    for start in range(0, len(batch), CHUNK):  # the bits of all rows at once would outweigh the data
+        rows = torch.cat([part[start : start + CHUNK].flatten(1) for part in parts], dim=1)
+        # Adding 0 makes -0 the 0 that it equals.
+        bits = (rows.float() + 0.0).view(torch.int32).long() if rows.is_floating_point() else rows.long()
+        mixed = bits * factors
+        found.append((mixed ^ (mixed >> 31)).sum(1))
+    return torch.cat(found)

@@ -94,7 +94,7 @@ class InterchangeModule(pl.LightningModule):
                 self.intervention,
                 batch,
                 want_base=self.objective.needs_base,
-                source_grad=self.objective.source_grad,
+                source_grad=self.objective.source_grad or not self.train_model,
             )
             base, counterfactual = outputs.base, outputs.counterfactual
         return self.objective(base, counterfactual, batch.base_label, batch.counterfactual_label)
