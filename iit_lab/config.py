@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
-from omegaconf import MISSING, DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +77,9 @@ class Config:
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra as `base_config`."""
+    """Make the schema known to Hydra as `base_config`, and `${either:a,b}` to yaml: b where a is null."""
     ConfigStore.instance().store(name="base_config", node=Config)
+    OmegaConf.register_new_resolver("either", lambda a, b: b if a is None else a, replace=True)
 
 
 def conf_dir() -> Path:

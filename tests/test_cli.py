@@ -1,6 +1,7 @@
 """The command line: help, completion, typo safety, sweeps, tasks from outside."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -163,6 +164,14 @@ def test_a_sweep_over_kinds_of_intervention(launch, tmp_path):
         ablation = kind in ("zero", "mean", "resample")
         assert f"test/{'effect' if ablation else 'iia'}/left_equality" in result["metrics"]
         assert ("test/iia" in result["metrics"]) != ablation
+
+
+@pytest.mark.parametrize(("sweep", "expected"), [((), r"20\d\d-.*"), (("sweep=mine",), "mine")])
+def test_a_sweep_has_a_name(launch, tmp_path, sweep, expected):
+    launch("-m", "experiment=equality_handcrafted", "debug=fast", "seed=0,1", *sweep)
+    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    assert re.fullmatch(expected, folder.name)
+    assert {path.parent.name for path in folder.glob("*/result.json")} == {"0", "1"}
 
 
 def test_sites_are_listed_with_their_widths(launch):
