@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from iit_lab.alignment.alignment import place
@@ -55,3 +57,16 @@ def test_a_network_without_the_site_is_named():
     model = MLP([4], (4,), 2, generator_for(0))
     with pytest.raises(ValueError, match="layer=1: mlp 4 has layers 0..0"):
         place(NAMES, 1).checked(model)
+
+
+def test_written_and_read_back_as_json():
+    alignment = place(NAMES, 1, variables={"left": [{"layer": 0, "units": "2:4"}, {}], "right": {"heads": 1}})
+    plain = json.loads(json.dumps(alignment.to_json()))
+    read = {
+        name: tuple(
+            Site(**{key: tuple(value) if isinstance(value, list) else value for key, value in site.items()})
+            for site in sites
+        )
+        for name, sites in plain.items()
+    }
+    assert read == dict(alignment)

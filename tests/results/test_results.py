@@ -77,6 +77,8 @@ def test_a_result_of_another_kind_is_refused(tmp_path, change, message):
         {"outputs": "/elsewhere"},
         {"tags": ["t"]},
         {"sweep": "s"},
+        {"rerun": True},
+        {"optimized_metric": "test/iia"},
     ],
     ids=str,
 )

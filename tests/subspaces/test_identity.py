@@ -1,6 +1,8 @@
 import pytest
 import torch
+from pyvene import VanillaIntervention
 
+from iit_lab.randomness import generator_for
 from iit_lab.subspaces.identity import IdentitySlice
 
 BASE, FIRST, SECOND = torch.zeros(2, 6), torch.ones(2, 6), 2 * torch.ones(2, 6)
@@ -32,3 +34,12 @@ def test_several_variables_may_not_all_have_the_whole_site():
 
 def test_nothing_is_trained():
     assert list(IdentitySlice(6, ("v",), None).parameters()) == []
+
+
+@pytest.mark.parametrize(("rank", "units"), [(4, [0, 1, 2, 3]), (2, [0, 1])])
+def test_swap_agrees_with_pyvene(rank, units):
+    base, source = torch.randn(2, 5, 4, generator=generator_for(0, "test"))
+    ours = IdentitySlice(4, ("v",), rank)
+    theirs = VanillaIntervention(embed_dim=4)
+    expected = theirs(base.clone(), source, subspaces=[units] * 5)  # pyvene writes into its argument
+    assert torch.equal(ours.swap(base, {"v": source}, ours.basis()), expected)

@@ -32,6 +32,12 @@ IIT = Objective({"behaviour": Term(Behaviour()), "interchange": Term(Interchange
 DAS = Objective({"interchange": Term(InterchangeLoss())}, source_grad=False)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tiny networks run fastest on one thread; tests/conftest.py puts the number back."""
+    torch.set_num_threads(1)
+
+
 class WithDropout(MLP):
     """Would give another answer each time if it were in training mode."""
 

@@ -27,6 +27,12 @@ DATA = draw_splits(TASK, POLICY, TASK.variables, 0)
 LR = 0.0  # weights that stay the same make every loss a function of its batch
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tiny networks run fastest on one thread; tests/conftest.py puts the number back."""
+    torch.set_num_threads(1)
+
+
 class Memory(Logger):
     name, version = "memory", 0
 

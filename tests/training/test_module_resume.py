@@ -29,6 +29,12 @@ DATA = draw_splits(TASK, CounterfactualPolicy(n_train=300, n_val=20, n_test=20),
 STEPS = 45  # 3 epochs of 15 batches of 20 rows
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tiny networks run fastest on one thread; tests/conftest.py puts the number back."""
+    torch.set_num_threads(1)
+
+
 class WithDropout(MLP):
     """Draws from torch's own generator, whose state must be resumed too."""
 
