@@ -48,6 +48,22 @@ def test_eight_equal_strata_as_in_the_benchmark():
     assert counts.tolist() == [125] * 8
 
 
+def test_balanced_rows_are_in_no_order_of_strata():
+    """A network that is trained on the first half of the rows would see half of the strata."""
+    labels = pairs(balance=["counterfactual_label"]).counterfactual_label
+    assert 400 < labels[:500].sum() + (1 - labels[500:]).sum() < 600
+
+
+def test_a_rare_stratum_is_drawn_until_it_is_full():
+    """The filter keeps one in twenty of one label, so that several rounds are needed."""
+    chance = generator_for(0, "keep")
+
+    def keep(some):
+        return (some.base_label == 0) | (torch.rand(len(some), generator=chance) < 0.05)
+
+    assert pairs(n=200, balance=["base_label"], keep=keep).base_label.sum() == 100
+
+
 @pytest.mark.parametrize("column", ["base_label", "counterfactual_label", "changed"])
 def test_balanced_columns(column):
     found = pairs((LEFT, RIGHT), n=501, balance=[column])

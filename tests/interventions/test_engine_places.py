@@ -73,6 +73,23 @@ def test_a_variable_at_sites_of_two_layers(model):
 
 
 @torch.no_grad()
+def test_the_order_of_variables_need_not_be_that_of_layers(model):
+    places = {"left": {"layer": 2, "units": "0:2"}, "right": {"layer": 0, "units": "3:6"}}
+    found = interchange(model, build(model, layer=0, variables=places), batch())
+    sources = [layers_of(model, inputs) for inputs in (FIRST, SECOND)]
+
+    def swap(layer, value):
+        value = value.clone()
+        if layer == 2:
+            value[:, 0:2] = sources[0][2][:, 0:2]
+        if layer == 0:
+            value[:, 3:6] = sources[1][0][:, 3:6]
+        return value
+
+    torch.testing.assert_close(found.counterfactual, layers_of(model, BASE, swap)[-1], atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
 def test_disjoint_units_of_one_layer_from_two_sources(model):
     places = {"left": {"units": "0,2,4"}, "right": {"units": "5,1"}}
     found = interchange(model, build(model, layer=1, variables=places), batch())

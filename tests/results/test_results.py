@@ -23,6 +23,19 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_who_reads_the_old_file_goes_on_reading_it(tmp_path):
+    write_json(tmp_path / "file.json", {"a": "old"})
+    with (tmp_path / "file.json").open() as old:
+        write_json(tmp_path / "file.json", {"a": "new"})
+        assert json.load(old) == {"a": "old"}
+    assert read_json(tmp_path / "file.json") == {"a": "new"}
+
+
+def test_others_may_read_what_was_written(tmp_path):
+    write_json(tmp_path / "file.json", {})
+    assert (tmp_path / "file.json").stat().st_mode & 0o777 == 0o644
+
+
 def test_json_round_trip(tmp_path):
     write_json(tmp_path / "deep" / "file.json", {"b": 1, "a": [0.1]})
     assert read_json(tmp_path / "deep" / "file.json") == {"a": [0.1], "b": 1}
@@ -86,6 +99,10 @@ def test_what_changes_no_number_is_not_in_the_fingerprint(change):
     assert fingerprint(CONFIG | change) == fingerprint(CONFIG)
     nested = {"requires": {"network": CONFIG}}
     assert fingerprint({"requires": {"network": CONFIG | change}}) == fingerprint(nested)
+
+
+def test_the_order_of_keys_is_not_in_the_fingerprint():
+    assert fingerprint(dict(reversed(CONFIG.items()))) == fingerprint(CONFIG)
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"job": {"n": 2}}, {"task": {"_target_": "a.C"}}], ids=str)

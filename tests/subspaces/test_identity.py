@@ -43,3 +43,10 @@ def test_swap_agrees_with_pyvene(rank, units):
     theirs = VanillaIntervention(embed_dim=4)
     expected = theirs(base.clone(), source, subspaces=[units] * 5)  # pyvene writes into its argument
     assert torch.equal(ours.swap(base, {"v": source}, ours.basis()), expected)
+
+
+def test_slots_that_fill_the_site_are_still_disjoint():
+    subspace = IdentitySlice(6, ("v", "w"), 3)
+    both = subspace.swap(BASE, {"v": FIRST, "w": SECOND}, subspace.basis())
+    assert both.tolist() == [[1, 1, 1, 2, 2, 2]] * 2
+    assert subspace.swap(BASE, {"w": SECOND}, subspace.basis()).tolist() == [[0, 0, 0, 2, 2, 2]] * 2

@@ -13,8 +13,9 @@ def sample(**options):
     return task, task.sample(N, generator_for(0, "test"))
 
 
-def test_label_against_python_s_own_equality():
-    task, setting = sample()
+@pytest.mark.parametrize("decimals", [None, 0], ids=["continuous", "objects that share entries"])
+def test_label_against_python_s_own_equality(decimals):
+    task, setting = sample(low=-1.0, high=1.0, decimals=decimals)
     rows = {name: [tuple(row) for row in setting[name].tolist()] for name in "abcd"}
     expected = [(rows["a"][i] == rows["b"][i]) == (rows["c"][i] == rows["d"][i]) for i in range(N)]
     assert task.causal_model.run(setting)["same"].tolist() == expected
@@ -79,3 +80,11 @@ def test_the_wrong_model_compares_across():
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         HierarchicalEquality(**options)
+
+
+@pytest.mark.parametrize("right_equal", [True, False])
+def test_first_argument_makes_the_pair_equal_half_of_the_time_whatever_the_other_is(right_equal):
+    task = HierarchicalEquality(hypothesis="first_argument")
+    pairs = draw(task.causal_model, task, task.variables, N, generator_for(0, "pairs"))
+    chosen = (pairs.base["c"] == pairs.base["d"]).all(1) == right_equal
+    assert abs(pairs.counterfactual_label[chosen].float().mean() - 0.5) < 0.04

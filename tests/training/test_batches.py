@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -94,3 +96,17 @@ def test_evaluation_has_every_row_in_order_and_no_crumb(n, size, expected):
     assert [len(batch) for batch in rows[:-1]] == expected
     assert sum(rows, []) == [*range(n), 100, 101]
     assert len(batches) == len(rows)
+
+
+def test_batches_of_different_groups_are_mixed():
+    found = seen(TrainingBatches([group(40), group(40, 100)], 4, seed=0, chunk=1, epochs=1))
+    groups = [batch[0] >= 100 for batch in found]
+    assert groups not in (sorted(groups), sorted(groups, reverse=True))
+
+
+def test_rows_keep_which_variables_they_fix():
+    plain = group(8, variables=("v", "w"))
+    mask = torch.stack([plain.base_label % 2 == 0, plain.base_label % 3 == 0], dim=1)
+    (chunk,) = TrainingBatches([replace(plain, intervened=mask)], 4, seed=0, chunk=2, epochs=1)
+    for batch in chunk:
+        assert batch.intervened.tolist() == [[i % 2 == 0, i % 3 == 0] for i in batch.base_label.tolist()]

@@ -102,6 +102,24 @@ def test_behaviour_alone():
     assert torch.equal(group.base_label, group.counterfactual_label)
 
 
+def test_one_source_for_all_variables_of_a_row():
+    found = splits(sources="single")
+    assert [group.sources.shape[0] for group in (*found.train, *found.val, *found.test)] == [1] * 9
+
+
+def test_balanced_in_every_split():
+    found = splits(balance=["base_label", "counterfactual_label"], n_val=40, n_test=80)
+    for group in (*found.train, *found.val, *found.test):
+        strata = group.base_label * 2 + group.counterfactual_label
+        assert strata.bincount().tolist() == [len(group) // 4] * 4
+
+
+def test_every_set_and_split_has_inputs_of_its_own():
+    found = splits(n_train=150)
+    bases = [{tuple(row) for row in group.base.tolist()} for group in (*found.train, *found.val, *found.test)]
+    assert len(set.union(*bases)) == sum(map(len, bases)) == 9 * 50
+
+
 def test_a_limit_makes_every_set_small():
     found = splits(limit=7)
     assert {len(group) for group in (*found.train, *found.val, *found.test)} == {7}

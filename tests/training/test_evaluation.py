@@ -54,6 +54,21 @@ def test_an_ablation_reports_its_effect_and_no_iia():
     assert found[f"ablated_accuracy/{group.name}"] == pytest.approx(left)
 
 
+def test_an_ablation_s_predictions_stand_beside_the_base_s_labels():
+    labels, _ = evaluate(MODEL, intervention(Zero), GROUPS, 1000, CPU).predictions[GROUPS[2].name]
+    assert torch.equal(labels, GROUPS[2].base_label)
+
+
+def test_dropout_is_off():
+    class Noisy(MLP):
+        def run_stage(self, stage, value, tap):
+            return super().run_stage(stage, torch.nn.functional.dropout(value, 0.5, self.training), tap)
+
+    model = Noisy([16], TASK.input_shape, 2, generator_for(0, "network")).train()
+    plain = evaluate(MODEL, intervention(Interchange), GROUPS, 1000, CPU).metrics
+    assert evaluate(model, intervention(Interchange), GROUPS, 1000, CPU).metrics == plain
+
+
 def test_without_an_intervention_only_behaviour_is_measured():
     found = evaluate(MODEL, None, GROUPS, 1000, CPU).metrics
     assert set(found) == {"accuracy"}

@@ -181,6 +181,41 @@ def test_gradient_clipping_bounds_the_step():
     assert same(clipped.model, before, atol=1e-9)
 
 
+def test_clipped_steps_are_those_of_torch_s_clipping_by_norm():
+    ours, theirs = module(), module()
+    ours.gradient_clip = 0.05
+    ours._build_optimizer = lambda parameters: torch.optim.SGD(parameters, lr=1.0)
+    fit(ours)
+    optimizer = torch.optim.SGD(theirs.model.parameters(), lr=1.0)
+    data = batches(chunk=1)
+    for _ in range(2):
+        for (batch,) in data:
+            optimizer.zero_grad()
+            theirs.losses(batch)["loss"].backward()
+            nn.utils.clip_grad_norm_(theirs.model.parameters(), 0.05)
+            optimizer.step()
+    assert same(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("source_grad", [True, False])
+def test_the_objective_says_whether_sources_send_gradients(source_grad):
+    """A site swapped whole in the first layer: without the sources' share, its weights get no gradient."""
+    model = network()
+    whole = Intervention(
+        place(TASK.variables, 0, variables=TASK.variables[:1]),
+        model,
+        Interchange(),
+        IdentitySlice,
+        generator_for(0),
+    )
+    objective = Objective({"interchange": Term(InterchangeLoss())}, source_grad=source_grad)
+    trained = InterchangeModule(model, whole, objective, torch.optim.Adam, None, (), train_model=True)
+    trained.losses(DATA.train[0])["loss"].backward()
+    grad = model.layers[0].weight.grad
+    assert (grad is not None and bool(grad.any())) is source_grad
+    assert model.layers[1].weight.grad.any()
+
+
 def test_nothing_to_train_is_refused():
     with pytest.raises(ValueError, match="nothing is trainable"):
         module(DAS, train_model=False)
