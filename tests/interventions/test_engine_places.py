@@ -18,14 +18,16 @@ BASE, FIRST, SECOND = torch.randn(3, N, 4, generator=generator_for(0, "inputs"))
 
 
 class Recording(MLP):
-    """An MLP that notes which stage ran on which input."""
+    """An MLP that notes how often each stage ran, on how many sets of N rows."""
 
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
         self.ran: list[int] = []
+        self.calls: list[int] = []
 
     def run_stage(self, stage, value, tap):
         self.ran += [stage] * (len(value) // N)
+        self.calls.append(stage)
         return super().run_stage(stage, value, tap)
 
 
@@ -129,6 +131,12 @@ def test_the_base_runs_once_before_the_first_edit_though_its_logits_are_wanted(m
     intervention = build(model, layer=0, variables=LEFT_EARLY)
     interchange(model, intervention, batch(), want_base=True)
     assert [model.ran.count(stage) for stage in range(4)] == [2 + 1, 1 + 2, 1 + 2, 2]
+
+
+def test_sources_of_one_site_run_together(model):
+    places = {"left": {"units": "0:3"}, "right": {"units": "3:6"}}
+    interchange(model, build(model, layer=1, variables=places), batch(), want_base=True)
+    assert [model.calls.count(stage) for stage in range(4)] == [2, 2, 1, 1]
 
 
 def test_without_variables_only_the_base_runs(model):
