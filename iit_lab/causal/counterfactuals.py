@@ -107,7 +107,8 @@ def draw(
         sets: subsets of `variables`; each row fixes one of them, drawn uniformly. None: all of them.
         balance: make every combination of these columns equally frequent (`BALANCES`): the inner
             variables' values on the base, the intervened variables' values on their sources, the labels,
-            whether the label changes.
+            whether the label changes. Combinations are those that occur among the first rows drawn (2 n, and
+            256 at least): one that is rarer is left out.
         keep: rows to retain; others are drawn again.
 
     Raises:
@@ -118,6 +119,8 @@ def draw(
     unknown = [column for column in balance if column not in BALANCES]
     if unknown:
         raise ValueError(f"balance={unknown}: valid are {list(BALANCES)}")
+    if "source" in balance and not variables:
+        raise ValueError("balance=source: no variable is intervened in")
     parts: list[Pairs] = []
     quota: dict[tuple[int, ...], int] = {}
     missing = n

@@ -88,9 +88,16 @@ class Intervention(nn.Module):
         return self._at[place.index]
 
     def touched(self, variables: Sequence[str]) -> list[Place]:
-        """The places where any of `variables` lives, in the network's order."""
+        """The places where any of `variables` lives, in the network's order.
+
+        Raises:
+            ValueError: if one of them is not aligned.
+        """
         key = tuple(variables)
         if key not in self._touched:
+            missing = [name for name in key if name not in self.alignment]
+            if missing:
+                raise ValueError(f"variables={missing}: the alignment has {list(self.alignment)}")
             places = [place for place in self.places if set(place.variables) & set(variables)]
             self._touched[key] = sorted(places, key=lambda place: (place.point, place.index))
         return self._touched[key]

@@ -116,6 +116,9 @@ class StagedModel(nn.Module, ABC):
             value: the network's input, or the cached input of stage `start`.
             sites: what to read.
             start: first stage to run.
+
+        Raises:
+            ValueError: if a site lies before `start`.
         """
         sites = tuple(sites)
         collected: dict[Site, Tensor] = {}
@@ -128,6 +131,8 @@ class StagedModel(nn.Module, ABC):
                 return activation
 
             readers[point] = read
+        if min(readers) < Point(start):
+            raise ValueError(f"start={start}: a site lies before that stage, at {min(readers)}")
         deepest = max(readers)
         self.run(value, readers, start=start, stop=deepest.stage + bool(deepest.component))
         return collected
@@ -215,9 +220,9 @@ class StagedModel(nn.Module, ABC):
         return [Site(layer, name) for layer in range(self.n_layers) for name in self.shapes(layer)]
 
     def resolve(self, site: Site) -> Site:
-        """The same site, with units that name all of them written as None: equal places compare equal."""
+        """The same site; units that name all of them in order become None: equal places compare equal."""
         shape = self.shapes(site.layer)[site.component]
-        if site.units is not None and sorted(site.units) == list(range(shape[-1])):
+        if site.units == tuple(range(shape[-1])):
             site = replace(site, units=None)
         return site
 

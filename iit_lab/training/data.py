@@ -65,6 +65,8 @@ def draw_splits(
     """
     train_sets = expand_sets(policy.train_sets, variables, "train_sets") or [()]
     test_sets = expand_sets(policy.test_sets, variables, "test_sets") or [()]
+    if policy.filter == "correct" and predict is None:
+        raise ValueError("filter=correct: needs a network's predictions")
     seen: list[Tensor] = []
     correct = partial(_correct, task, predict) if policy.filter == "correct" and predict else None
 

@@ -145,3 +145,8 @@ def test_sets_of_variables():
 def test_an_empty_data_set_is_refused():
     with pytest.raises(ValueError, match="n_test=0: an empty data set"):
         CounterfactualPolicy(n_train=1, n_val=1, n_test=0)
+
+
+def test_sources_of_nothing_cannot_be_balanced():
+    with pytest.raises(ValueError, match="balance=source: no variable is intervened in"):
+        pairs((), balance=["source"])

@@ -1,6 +1,7 @@
 """Variables at sites: shared subspaces, overlaps, what is trainable."""
 
 import pytest
+import torch
 
 from iit_lab.alignment.alignment import place
 from iit_lab.interventions.interchange import Interchange
@@ -64,3 +65,16 @@ def test_all_units_by_name_are_the_whole_site():
 )
 def test_what_is_trainable(subspace, trainable, expected):
     assert build(subspace, rank=2, trainable=trainable).trainable is expected
+
+
+def test_a_variable_that_is_not_aligned_is_refused():
+    with pytest.raises(ValueError, match="variables=.'right'.: the alignment has .'left'."):
+        build(variables={"left": {}}).touched(["left", "right"])
+
+
+def test_units_keep_their_order_even_if_they_are_all_of_them():
+    intervention = build(
+        variables={"left": {"units": [7, 6, 5, 4, 3, 2, 1, 0]}}, subspace=IdentitySlice, rank=1
+    )
+    activation = torch.arange(8.0)[None]
+    assert MODEL.read(activation, intervention.places[0].site)[0, 0] == 7

@@ -120,3 +120,10 @@ def test_a_copy_is_a_network_of_its_own(model):
 def test_no_layer_or_an_empty_one_is_refused(hidden):
     with pytest.raises(ValueError, match="hidden="):
         MLP(hidden, (4,), 2, generator_for(0))
+
+
+def test_a_site_before_the_start_cannot_be_read(model):
+    kept = model.run(INPUTS, stop=2)
+    assert model.collect(kept, [Site(1, "block_output")], start=2)
+    with pytest.raises(ValueError, match="start=2: a site lies before that stage"):
+        model.collect(kept, [Site(0, "block_output")], start=2)

@@ -137,3 +137,8 @@ class Zeros(Digits):
 def test_zero_and_minus_zero_are_the_same_input():
     with pytest.raises(ValueError, match="n=1: after 200 rounds 1 pairs are still missing"):
         splits(Zeros(), n_train=1, n_val=1, n_test=1)
+
+
+def test_a_filter_needs_predictions():
+    with pytest.raises(ValueError, match="filter=correct: needs a network's predictions"):
+        splits(filter="correct")
