@@ -54,6 +54,12 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.base_label)
 
+    @property
+    def by_variable(self) -> dict[str, Setting]:
+        """Each variable's source, a shared one under every name."""
+        sources = self.sources * len(self.variables) if len(self.sources) == 1 else self.sources
+        return dict(zip(self.variables, sources, strict=True))
+
     def rows(self, index: Tensor) -> "Pairs":
         """The pairs at `index`, in its order (a boolean mask works too)."""
         return replace(
@@ -204,8 +210,7 @@ def _columns(model: CausalModel, pool: Pairs, name: str) -> list[Int[Tensor, " n
         values = model.run(pool.base)
         columns = [values[inner] for inner in model.inner]
     else:
-        sources = pool.sources * len(pool.variables) if len(pool.sources) == 1 else pool.sources
-        columns = [model.run(s)[v] for v, s in zip(pool.variables, sources, strict=True)]
+        columns = [model.run(source)[name] for name, source in pool.by_variable.items()]
     if any(column.ndim > 1 or column.is_floating_point() for column in columns):
         raise ValueError(f"balance={name}: only discrete variables can be balanced")
     return [column.long() for column in columns]
@@ -226,9 +231,8 @@ def distinguish(
         other_variables: the second model's variables standing for `pairs.variables`, in the same order.
     """
     names = tuple(other_variables or pairs.variables)
-    sources = pairs.sources * len(names) if len(pairs.sources) == 1 else pairs.sources
-    first = model.interchange(
-        pairs.base, dict(zip(pairs.variables, sources, strict=True)), pairs.variables, pairs.intervened
-    )
-    second = other.interchange(pairs.base, dict(zip(names, sources, strict=True)), names, pairs.intervened)
+    sources = pairs.by_variable
+    first = model.interchange(pairs.base, sources, pairs.variables, pairs.intervened)
+    renamed = dict(zip(names, sources.values(), strict=True))
+    second = other.interchange(pairs.base, renamed, names, pairs.intervened)
     return (first[model.output] != second[other.output]).float().mean().item()

@@ -1,6 +1,5 @@
 """`job=align`: find where variables live in a frozen network (distributed alignment search)."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from iit_lab.jobs.networks import obtain
 from iit_lab.jobs.release import save_alignment, save_causal_model
 from iit_lab.jobs.session import Problem, Session
 from iit_lab.models.base import StagedModel
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

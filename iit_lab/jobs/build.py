@@ -1,6 +1,5 @@
 """Turning a checked config into objects. What a node needs from the run is passed to it here."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from iit_lab.results import artefacts
 from iit_lab.results.files import read_json
 from iit_lab.tasks.base import Task
 
-log = logging.getLogger(__name__)
 TINY = 1_000_000
 THREADS = torch.get_num_threads()
 
