@@ -1,8 +1,10 @@
 """The typed schema of a config, and where its yaml files are. Imports no torch: completion stays fast."""
 
 import logging
+import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,6 @@ class HardwareConfig:
 
     accelerator: str = "cpu"
     devices: int = 1
-    num_nodes: int = 1
     strategy: str = "auto"
     precision: str = "32-true"
     threads: int | None = None
@@ -82,6 +84,36 @@ def register_schema() -> None:
     OmegaConf.register_new_resolver("either", lambda a, b: b if a is None else a, replace=True)
 
 
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A config as plain data, references resolved.
+
+    Raises:
+        ConfigError: for a missing value or a reference to nothing.
+    """
+    try:
+        if missing := OmegaConf.missing_keys(config):
+            raise ConfigError(f"{sorted(missing)[0]}=???: a value is needed")
+        container = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def typed(data: Mapping[str, Any]) -> DictConfig:
+    """Plain data as a config of the schema.
+
+    Raises:
+        ValueError: if they are not one.
+    """
+    try:
+        config = OmegaConf.merge(OmegaConf.structured(Config), dict(data))
+    except OmegaConfBaseException as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    assert isinstance(config, DictConfig)
+    return config
+
+
 def conf_dir() -> Path:
     """The folder of yaml files: inside an installed package, beside it in a checkout."""
     package = Path(__file__).resolve().parent
@@ -96,8 +128,12 @@ class CheckOutputs(Callback):
         _refuse_unwritable("hydra.run.dir", config.hydra.run.dir)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Try the sweep's directory."""
+        """Try the sweep's name and directory, and make the latter: a study's file may have to lie there."""
+        if config.sweep is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", config.sweep):
+            log.error("sweep=%s: is a folder's name, of letters, digits, dots, dashes and _", config.sweep)
+            sys.exit(1)
         _refuse_unwritable("hydra.sweep.dir", config.hydra.sweep.dir)
+        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
 
 
 def _refuse_unwritable(key: str, directory: str) -> None:

@@ -159,8 +159,9 @@ def test_a_sweep_over_kinds_of_intervention(launch, tmp_path):
         *("-m", "job=evaluate", f"job.run={trained}", f"intervention={','.join(kinds)}"),
         *("logger=csv", "hydra.sweep.dir=sweep"),
     )
-    for i, kind in enumerate(kinds):
-        result = read_result(tmp_path / "sweep" / str(i))
+    for kind in kinds:
+        (cell,) = (tmp_path / "sweep").glob(f"intervention-{kind}_*")
+        result = read_result(cell)
         ablation = kind in ("zero", "mean", "resample")
         assert f"test/{'effect' if ablation else 'iia'}/left_equality" in result["metrics"]
         assert ("test/iia" in result["metrics"]) != ablation
@@ -171,7 +172,10 @@ def test_a_sweep_has_a_name(launch, tmp_path, sweep, expected):
     launch("-m", "experiment=equality_handcrafted", "debug=fast", "seed=0,1", *sweep)
     (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
     assert re.fullmatch(expected, folder.name)
-    assert {path.parent.name for path in folder.glob("*/result.json")} == {"0", "1"}
+    assert {path.parent.name for path in folder.glob("*/result.json")} == {
+        "debug-fast_seed-0",
+        "debug-fast_seed-1",
+    }
 
 
 def test_sites_are_listed_with_their_widths(launch):

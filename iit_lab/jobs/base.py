@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+
+from iit_lab.config import plain
 
 
 @dataclass(frozen=True)
@@ -16,18 +18,19 @@ class Run:
         config: resolved and checked.
         directory: where everything it leaves goes.
         overrides: as typed on the command line.
+        home: of the run, where an earlier attempt's checkpoints are. Where several processes do one run, all
+            but the first have a directory of their own, which nobody keeps; None if it is the same.
     """
 
     config: DictConfig
     directory: Path
     overrides: tuple[str, ...] = ()
+    home: Path | None = None
 
     @property
     def plain(self) -> dict[str, Any]:
         """The config as plain data."""
-        container = OmegaConf.to_container(self.config, resolve=True)
-        assert isinstance(container, dict)
-        return {str(key): value for key, value in container.items()}
+        return plain(self.config)
 
 
 @dataclass
@@ -59,6 +62,10 @@ class Job(ABC):
         """The run with the config that counts; a job that reads another run's config merges it in here."""
         return run
 
+    def prepare(self, run: Run) -> None:
+        """Find what is wrong with the config, and make what it requires, before processes are started."""
+        del run
+
     @abstractmethod
     def perform(self, run: Run) -> Outcome | None:
-        """Do it."""
+        """Do it; where several processes do one run, each of them does this."""

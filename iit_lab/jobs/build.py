@@ -84,7 +84,7 @@ def set_threads(config: DictConfig, model: StagedModel) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     threads = config.hardware.threads
     if threads is None:
-        threads = 1 if parameters < TINY else THREADS
+        threads = 1 if parameters < TINY else max(1, THREADS // config.hardware.devices)
     elif threads < 1:
         with at("hardware"):
             raise ValueError(f"threads={threads}: must be at least 1")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from iit_lab.config import Config, ConfigError
+from iit_lab.config import ConfigError, typed
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs.base import Job, Outcome, Run
 from iit_lab.jobs.build import build_alignment, build_model, build_task, load_network, set_threads
@@ -17,7 +17,7 @@ from iit_lab.jobs.session import Problem, Session
 from iit_lab.jobs.targets import about, check_targets
 from iit_lab.jobs.trust import check_untrusted
 from iit_lab.results import artefacts
-from iit_lab.results.record import read_config
+from iit_lab.results.record import read_result
 
 log = logging.getLogger(__name__)
 FROM_RUN = ("task", "model", "seed", "objective", "experiment", "control")
@@ -43,20 +43,19 @@ class Evaluate(Job):
     def effective(self, run: Run) -> Run:
         """That run's config, with what the command line names in its place."""
         with about("job.run", self.run):
-            recorded = read_config(Path(self.run))["config"]
-        check_untrusted(recorded, str(Path(self.run) / "config.json"), tuple(self.trust))
-        typed = [override.lstrip("+~").partition("=")[0] for override in run.overrides]
-        for key in typed:
+            recorded = read_result(Path(self.run))["config"]
+        check_untrusted(recorded, str(Path(self.run) / "result.json"), tuple(self.trust))
+        named = [override.lstrip("+~").partition("=")[0] for override in run.overrides]
+        for key in named:
             if key.partition(".")[0] in FROM_RUN:
                 raise ConfigError(f"{key}: comes from job.run={self.run} and may not be named again")
         with about("job.run", self.run):
-            merged = OmegaConf.merge(OmegaConf.structured(Config), recorded)
-        assert isinstance(merged, DictConfig)
+            merged = typed(recorded)
         for key in run.config:
             if str(key) not in (*FROM_RUN, *FROM_LINE):
                 merged[key] = run.config[key]
         merged.control = "none"
-        for key in typed:
+        for key in named:
             if key in FROM_LINE:
                 merged[key] = run.config[key]
             elif key.partition(".")[0] in FROM_LINE:
@@ -94,7 +93,7 @@ class Evaluate(Job):
     def _load_subspaces(self, run: Run, intervention: Intervention) -> list[str]:
         """The run's trained subspaces, if this is its own alignment; notes for the record otherwise."""
         directory = Path(self.run)
-        recorded = read_config(directory)["config"]
+        recorded = read_result(directory)["config"]
         own = all(run.plain[key] == recorded[key] for key in ("alignment", "intervention"))
         if own and (directory / "alignment.safetensors").is_file():
             with about("job.run", self.run):

@@ -11,6 +11,7 @@ from typing import Literal
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
+from iit_lab.alignment.alignment import Alignment
 from iit_lab.causal.policy import CounterfactualPolicy
 from iit_lab.config import ConfigError
 from iit_lab.interventions.intervention import Intervention
@@ -29,6 +30,7 @@ from iit_lab.jobs.reporting import comparison, log_report, result_table, save_re
 from iit_lab.jobs.session import FitSettings, Problem, Session
 from iit_lab.jobs.targets import at
 from iit_lab.models.base import StagedModel
+from iit_lab.tasks.base import Task
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +79,12 @@ class Fit(Job, ABC):
     ) -> Outcome:
         """Report and save what only this job does."""
 
-    def perform(self, run: Run) -> Outcome:
-        """Fit, evaluate, run the controls, save."""
+    def prepare(self, run: Run) -> None:
+        """Build everything once."""
+        self._build(run)
+
+    def _build(self, run: Run) -> tuple[Task, StagedModel, Alignment, list[str], Path | None]:
+        """Task, network with its weights, alignment, controls, and where the weights came from."""
         config = run.config
         names = controls.names(config.control)
         task = build_task(config)
@@ -90,6 +96,12 @@ class Fit(Job, ABC):
         tried = None if behaviour else build_intervention(config, alignment, model)
         self._check_config(config, policy, tried)
         origin = None if names == ["untrained"] else self.load_weights(run, model)
+        return task, model, alignment, names, origin
+
+    def perform(self, run: Run) -> Outcome:
+        """Fit, evaluate, run the controls, save."""
+        config = run.config
+        task, model, alignment, names, origin = self._build(run)
         pl.seed_everything(config.seed, verbose=False)
         settings = FitSettings(**{f.name: getattr(self, f.name) for f in fields(FitSettings)})
         session = Session(run, self.eval_batch_size, settings)

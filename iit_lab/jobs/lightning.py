@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
@@ -18,6 +19,8 @@ from iit_lab.jobs.base import Run
 from iit_lab.jobs.build import build
 from iit_lab.jobs.targets import about, at, make
 from iit_lab.results.record import fingerprint
+from iit_lab.training import processes
+from iit_lab.training.callbacks import LAST, PREVIOUS
 from iit_lab.training.loggers import RunInfo
 
 log = logging.getLogger(__name__)
@@ -37,9 +40,9 @@ def make_trainer(
             return pl.Trainer(
                 accelerator=hardware.accelerator,
                 devices=hardware.devices,
-                num_nodes=hardware.num_nodes,
                 strategy=hardware.strategy,
                 precision=hardware.precision,
+                plugins=LightningEnvironment(),  # never SLURM's: submitit queues a job again, not Lightning
                 max_epochs=epochs,
                 logger=list(loggers),
                 callbacks=list(callbacks),
@@ -57,7 +60,13 @@ def _quieten() -> None:
     """Lightning's notices are about choices made here on purpose: several steps per call, frozen networks."""
     for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in ("Found .* in eval mode", ".*LeafSpec.*", ".*does not have many workers.*"):
+    notices = (
+        "Found .* in eval mode",
+        ".*LeafSpec.*",
+        ".*does not have many workers.*",
+        "The `srun` command",
+    )
+    for message in notices:
         warnings.filterwarnings("ignore", message)
 
 
@@ -85,7 +94,9 @@ def early_stopping(monitor: str, patience: int | None) -> list[pl.Callback]:
 
 
 def open_loggers(run: Run) -> list[Logger]:
-    """The run's loggers."""
+    """The run's loggers; the first process alone has any."""
+    if processes.rank() > 0:
+        return []
     config, plain = run.config, run.plain
     info = RunInfo(
         directory=run.directory,
@@ -94,6 +105,7 @@ def open_loggers(run: Run) -> list[Logger]:
         tags=list(config.tags),
         identity=fingerprint({**plain, "directory": str(run.directory.absolute())}),
         config=plain,
+        overrides={key: value for key, _, value in (text.partition("=") for text in run.overrides)},
     )
     loggers = []
     for name, node in config.logger.items():
@@ -105,21 +117,16 @@ def open_loggers(run: Run) -> list[Logger]:
 
 
 def find_checkpoint(directory: Path) -> str | None:
-    """The state to resume from, if an earlier attempt left any.
-
-    Raises:
-        ConfigError: if it cannot be read.
-    """
-    path = directory / "checkpoints" / "last.ckpt"
-    if not path.exists():
-        return None
-    with about("hydra.run.dir", directory):
+    """The newest state to resume from that can be read, if an earlier attempt left any."""
+    for name in (LAST, PREVIOUS):
+        path = directory / "checkpoints" / name
+        if not path.exists():
+            continue
         try:
             torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise ValueError(
-                f"{path.relative_to(directory)} cannot be read, is it cut short? Remove it to begin anew "
-                f"({str(error).splitlines()[0]})"
-            ) from error
-    log.info("resuming from %s", path)
-    return str(path)
+        except Exception as error:  # zip, pickle and torch each raise their own
+            log.warning("%s cannot be read, is it cut short? (%s)", path, str(error).splitlines()[0])
+            continue
+        log.info("resuming from %s", path)
+        return str(path)
+    return None

@@ -3,10 +3,7 @@
 import logging
 from pathlib import Path
 
-from filelock import FileLock
-from omegaconf import DictConfig, OmegaConf
-
-from iit_lab.config import Config
+from iit_lab.config import typed
 from iit_lab.jobs.base import Run
 from iit_lab.jobs.targets import about
 from iit_lab.results.record import fingerprint
@@ -17,7 +14,7 @@ log = logging.getLogger(__name__)
 def obtain(run: Run, name: str) -> Path:
     """The directory of a required run, which is made now if nobody has made it yet.
 
-    It lies in `outputs/networks/<fingerprint>`. The lock is released by the system when its owner dies.
+    It lies in `outputs/networks/<fingerprint>`. Whoever needs it at the same time waits.
 
     Args:
         run: that needs it; `requires.<name>` is a whole config.
@@ -27,12 +24,9 @@ def obtain(run: Run, name: str) -> Path:
 
     plain = run.plain["requires"][name]
     with about(f"requires.{name}", plain.get("name")):
-        config = OmegaConf.merge(OmegaConf.structured(Config), plain)
-    assert isinstance(config, DictConfig)
-    resolved = Run(config, run.directory).plain
-    directory = Path(run.config.outputs) / "networks" / fingerprint(resolved)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory.with_suffix(".lock")):
-        log.info("requires.%s: %s", name, directory)
-        execute(config, directory, show=False)
+        config = typed(plain)
+        config.hardware.devices, config.hardware.strategy = 1, "auto"  # made before processes are started
+    directory = Path(run.config.outputs) / "networks" / fingerprint(Run(config, run.directory).plain)
+    log.info("requires.%s: %s", name, directory)
+    execute(Run(config, directory), show=False, wait=True)
     return directory

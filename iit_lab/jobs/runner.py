@@ -4,146 +4,166 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from iit_lab.config import ConfigError
-from iit_lab.jobs.base import Job, Run
+from iit_lab.config import plain as resolved
+from iit_lab.jobs import processes
+from iit_lab.jobs.base import Job, Outcome, Run
 from iit_lab.jobs.build import build
 from iit_lab.jobs.reporting import summary
 from iit_lab.jobs.targets import about, at, check_targets
-from iit_lab.results.record import fingerprint, read_config, read_result, write_config, write_result
+from iit_lab.results.record import (
+    differences,
+    fingerprint,
+    read_config,
+    read_result,
+    write_config,
+    write_result,
+)
+from iit_lab.sweeps import failures
+from iit_lab.sweeps.claim import Claim, ClaimedError, claim
 
 log = logging.getLogger(__name__)
 
 
 def start(config: DictConfig) -> float | None:
-    """Run the job of a command line; a mistake in the config is one line and exit code 1."""
+    """Run the job of a command line, or of a cell; a mistake in the config is one line and exit code 1."""
+    from iit_lab.jobs.cell import chosen, run_cell
+
     hydra = HydraConfig.get()
+    run = Run(config, Path(hydra.runtime.output_dir), tuple(hydra.overrides.task))
+    if hydra.mode == RunMode.MULTIRUN:
+        return run_cell(run)
     try:
-        metrics = execute(config, Path(hydra.runtime.output_dir), tuple(hydra.overrides.task))
-    except ConfigError as error:
+        return chosen(execute(run), config.optimized_metric)
+    except (ConfigError, ClaimedError) as error:
         log.error("%s", error)
         sys.exit(1)
-    wanted = config.optimized_metric
-    return None if wanted is None else metrics.get(wanted)
 
 
-def execute(
-    config: DictConfig, directory: Path, overrides: tuple[str, ...] = (), *, show: bool = True
-) -> Mapping[str, float]:
+def execute(run: Run, *, show: bool = True, wait: bool = False) -> Mapping[str, float]:
     """Check a config, claim its directory, run its job and write the record.
 
     Args:
-        config: composed.
-        directory: of the run; one that already holds this very run is not run again.
-        overrides: as typed.
+        run: composed; if its directory already holds this very run, it is not run again.
         show: whether to log the results of a run that is already finished.
+        wait: while another process works on the same run.
 
     Returns:
         The record's metrics.
 
     Raises:
         ConfigError: for anything wrong in the config, before anything is written.
+        ClaimedError: if another process works on it and `wait` is not set.
     """
-    run = Run(config, directory, overrides)
-    plain = resolve(run)
-    check_targets(plain)
+    submitted = resolved(run.config)
+    check_targets(submitted)
     with at("job"):
-        job: Job = build(config.job)
+        job: Job = build(run.config.job)
     if not job.recorded:
         job.perform(run)
-        _remove_if_empty(directory)
+        _remove_if_empty(run.directory)
         return {}
-    run = job.effective(run)
-    plain = run.plain
-    if finished := _finished(directory, plain, rerun=config.rerun):
-        if show:
-            log.info("%s: already finished; rerun=true does it again\n%s", directory, summary(finished))
-        return finished
-    _claim(directory, plain, overrides, rerun=config.rerun)
-    handler = _open_log(directory)
-    began = time.monotonic()
-    try:
-        outcome = job.perform(run)
+    effective = job.effective(run)
+    again = run.config.rerun
+    finished = _finished(effective, submitted, again=again)
+    if finished is None:
+        with claim(run.directory, wait=wait) as held:
+            finished = _finished(effective, submitted, again=again)  # by whoever held the claim before
+            if finished is None:
+                _begin(run, submitted, again=again)
+                return _perform(job, effective, held)
+    if show:
+        log.info("%s: already finished; rerun=true does it again\n%s", run.directory, summary(finished))
+    return finished
+
+
+def _perform(job: Job, run: Run, held: Claim) -> Mapping[str, float]:
+    """Do a claimed run and write its record."""
+    with _log_file(run.directory):
+        began = time.monotonic()
+        outcome = processes.perform(job, run)
         assert outcome is not None
-        timing = {**outcome.timing, "total": time.monotonic() - began}
-        write_result(directory, plain, list(overrides), outcome.metrics, timing, outcome.files, outcome.notes)
-        log.info("record: %s", directory / "result.json")
+        outcome.timing["total"] = time.monotonic() - began
+        held.check()
+        write(run, outcome)
+        failures.clear(run.directory)
         return outcome.metrics
-    except Exception:
-        log.info("unfinished: %s", directory)
-        raise
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
 
 
-def resolve(run: Run) -> dict[str, Any]:
-    """The run's config as plain data.
+def write(run: Run, outcome: Outcome) -> None:
+    """The run's record, from which on it is finished."""
+    write_result(
+        run.directory,
+        run.plain,
+        list(run.overrides),
+        outcome.metrics,
+        outcome.timing,
+        outcome.files,
+        outcome.notes,
+    )
+    log.info("record: %s", run.directory / "result.json")
 
-    Raises:
-        ConfigError: for a missing value or a reference to nothing.
-    """
-    try:
-        missing = OmegaConf.missing_keys(run.config)
-        if missing:
-            raise ConfigError(f"{sorted(missing)[0]}=???: a value is needed")
-        return run.plain
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
 
-
-def _finished(directory: Path, plain: Mapping[str, Any], *, rerun: bool) -> Mapping[str, float] | None:
+def _finished(run: Run, submitted: Mapping[str, Any], *, again: bool) -> Mapping[str, float] | None:
     """Metrics of this very run, if the directory holds it.
 
     Raises:
         ConfigError: if it holds another run.
     """
+    directory = run.directory
     if not (directory / "config.json").exists():
         if (directory / "result.json").exists():
             raise ConfigError(f"hydra.run.dir={directory}: holds a result.json that is not of this run")
         return None
     with about("hydra.run.dir", directory):
-        recorded = read_config(directory)
-        if recorded["fingerprint"] != fingerprint(plain):
-            differing = ", ".join(differences(recorded["config"], plain)[:6])
-            raise ValueError(f"holds a different run, they differ in {differing}; name another folder")
-        if rerun or not (directory / "result.json").exists():
+        _check_same(read_config(directory), submitted)
+        if again or not (directory / "result.json").exists():
             return None
-        return read_result(directory)["metrics"]
+        record = read_result(directory)
+        _check_same(record, run.plain)
+        return record["metrics"]
 
 
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Dotted keys at which two plain configs differ, apart from those outside the fingerprint."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        keys = sorted(set(one) | set(other))
-        return [
-            found
-            for key in keys
-            if fingerprint({key: one.get(key)}) != fingerprint({key: other.get(key)})
-            for found in differences(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
-        ]
-    return [path]
+def _check_same(record: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    if record["fingerprint"] != fingerprint(config):
+        differing = ", ".join(differences(record["config"], config)[:6])
+        raise ValueError(f"holds a different run, they differ in {differing}; name another folder")
 
 
-def _claim(directory: Path, plain: Mapping[str, Any], overrides: tuple[str, ...], *, rerun: bool) -> None:
-    (directory / "result.json").unlink(missing_ok=True)
-    if rerun:
-        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-    write_config(directory, plain, list(overrides))
+def _begin(run: Run, submitted: Mapping[str, Any], *, again: bool) -> None:
+    (run.directory / "result.json").unlink(missing_ok=True)
+    failures.clear(run.directory)
+    if again:
+        shutil.rmtree(run.directory / "checkpoints", ignore_errors=True)
+    write_config(run.directory, submitted, list(run.overrides))
 
 
-def _open_log(directory: Path) -> logging.Handler:
+@contextmanager
+def _log_file(directory: Path) -> Iterator[None]:
+    """Everything that is logged goes to the run's own file too, and so does what ends it."""
     handler = logging.FileHandler(directory / "iit_lab.log")
     handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
-    logging.getLogger().addHandler(handler)
-    return handler
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    except BaseException as error:
+        log.info("unfinished: %s", directory)
+        end = (type(error), error, error.__traceback__)
+        handler.emit(log.makeRecord(log.name, logging.ERROR, __file__, 0, "ended by", (), end))
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()
 
 
 def _remove_if_empty(directory: Path) -> None:

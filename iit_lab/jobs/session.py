@@ -1,5 +1,6 @@
 """One run's data, trainers, evaluations and loggers: what a job and its controls work with."""
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -135,6 +136,7 @@ class Session:
             train_model=train_model,
             gradient_clip=self.settings.gradient_clip,
             log_every=self.settings.log_every,
+            share=batches.share,
         )
         config, directory = self.run.config, self.run.directory
         trainer = make_trainer(
@@ -146,12 +148,17 @@ class Session:
                 *early_stopping(self.settings.monitor, self.settings.patience),
             ],
         )
-        checkpoint = find_checkpoint(directory) if main else None
+        checkpoint = find_checkpoint(self.run.home or directory) if main else None
         validation = EvaluationBatches(problem.data.val, self.eval_batch_size)
         module.train()  # drawing data left the network in eval mode; a frozen one stays there
-        trainer.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:
+            if not trainer.interrupted:
+                raise
+            signal.signal(signal.SIGINT, interrupt)  # Lightning turns it off and exits
+            raise KeyboardInterrupt from None
         self._clock("fit" if main else "controls", began)
 
     def evaluate(

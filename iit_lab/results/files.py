@@ -19,9 +19,19 @@ def replacing(path: Path):
     try:
         yield temporary
         temporary.chmod(0o644)
+        _flush(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold it: a machine that loses power must not leave an empty file under the final name."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -34,6 +34,19 @@ def _normal(value: Any) -> Any:
     return [_normal(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Dotted keys at which two plain configs differ, apart from those outside the fingerprint."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        keys = sorted(set(one) | set(other))
+        return [
+            found
+            for key in keys
+            if fingerprint({key: one.get(key)}) != fingerprint({key: other.get(key)})
+            for found in differences(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [path]
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
     found = {"python": platform.python_version(), "iit-lab": iit_lab.__version__}

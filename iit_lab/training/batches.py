@@ -13,6 +13,7 @@ from torch import Tensor
 
 from iit_lab.causal.batch import InterchangeBatch
 from iit_lab.randomness import generator_for
+from iit_lab.training import processes
 
 Chunk = list[InterchangeBatch]
 """Batches of consecutive optimiser steps."""
@@ -23,7 +24,8 @@ class TrainingBatches:
 
     All rows of a batch come from one group (one set of variables); the groups' batches are shuffled among
     each other. The order depends on (seed, epoch) only, so a run that stops and resumes sees the same
-    batches; rows that do not fill a batch wait for another epoch's shuffle.
+    batches; rows that do not fill a batch wait for another epoch's shuffle. Where several processes do one
+    run, each gets its share of every batch.
 
     Args:
         groups: the training data.
@@ -34,7 +36,7 @@ class TrainingBatches:
         max_steps: stop after so many batches in all; None for no limit.
 
     Raises:
-        ValueError: if any size is below 1.
+        ValueError: if any size is below 1, or a batch has no row for some process.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class TrainingBatches:
             raise ValueError(f"max_steps={max_steps}: must be at least 1")
         self.groups, self.seed, self.chunk = tuple(groups), seed, chunk
         self.batch_size = min(batch_size, min(len(group) for group in groups))
+        if self.batch_size < processes.world():
+            raise ValueError(f"batch_size={batch_size}: {processes.world()} processes share a batch")
         whole = sum(len(group) // self.batch_size for group in groups)
         self.steps_per_epoch = min(whole, max_steps or whole)
         self.total_steps = min(max_steps or 2**62, epochs * self.steps_per_epoch)
@@ -70,6 +74,12 @@ class TrainingBatches:
 
     def _steps_of(self, epoch: int) -> int:
         return min(self.steps_per_epoch, self.total_steps - epoch * self.steps_per_epoch)
+
+    @property
+    def share(self) -> float:
+        """This process's share of a batch, times the number of processes: 1 if all have the same."""
+        own = len(range(processes.rank(), self.batch_size, processes.world()))
+        return own * processes.world() / self.batch_size
 
     def order(self, epoch: int) -> list[tuple[int, Int[Tensor, " batch"]]]:
         """(group, rows) of every batch of an epoch."""
@@ -89,7 +99,7 @@ class TrainingBatches:
         for start in range(done, len(order), self.chunk):
             picked = order[start : start + self.chunk]
             self.step += len(picked)
-            yield [self.groups[group].rows(rows) for group, rows in picked]
+            yield [self.groups[group].rows(processes.share(rows)) for group, rows in picked]
 
     def state_dict(self) -> dict[str, Any]:
         """The position, for Lightning's checkpoint."""
@@ -102,6 +112,9 @@ class TrainingBatches:
 
 class EvaluationBatches:
     """All rows of all groups, in order; a group's batches differ by one row at most.
+
+    Where several processes do one run, each gets its own rows of every batch, possibly none, and no row is
+    given out twice.
 
     Args:
         groups: the data.
@@ -116,7 +129,11 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[InterchangeBatch]:
         for group in self.groups:
-            parts = -(-len(group) // self.batch_size)
-            bounds = [len(group) * i // parts for i in range(parts + 1)]
-            for start, stop in pairwise(bounds):
-                yield group.rows(slice(start, stop))
+            for rows in self.rows(len(group)):
+                yield group.rows(rows)
+
+    def rows(self, total: int) -> list[slice]:
+        """This process's rows of each batch of a group of `total` rows."""
+        parts = -(-total // self.batch_size)
+        bounds = [total * i // parts for i in range(parts + 1)]
+        return [slice(i + processes.rank(), j, processes.world()) for i, j in pairwise(bounds)]

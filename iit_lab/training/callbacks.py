@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 log = logging.getLogger(__name__)
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 class PlainProgress(Callback):
@@ -45,7 +46,7 @@ def progress(every_s: float = 5.0) -> Callback:
 
 
 class Checkpoint(Callback):
-    """Keeps the state to resume from, `checkpoints/last.ckpt`, replaced every few seconds.
+    """Keeps the two newest states to resume from, `checkpoints/last.ckpt` and `previous.ckpt`.
 
     Lightning's own ModelCheckpoint ignores its time interval under manual optimisation. Nothing is saved
     between an epoch's last step and its validation: Lightning would leave that validation out on resuming.
@@ -61,16 +62,27 @@ class Checkpoint(Callback):
     def __init__(self, directory: str | Path, every_s: float = 60.0) -> None:
         if every_s <= 0:
             raise ValueError(f"every_s={every_s}: must be above 0")
-        self.path = Path(directory) / "checkpoints" / "last.ckpt"
+        self.folder = Path(directory) / "checkpoints"
         self.every_s = every_s
         self._last = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any) -> None:
-        """Save, if it is time."""
-        if trainer.is_last_batch or time.monotonic() - self._last < self.every_s:
+        """Save, if the first process finds that it is time."""
+        due = not trainer.is_last_batch and time.monotonic() - self._last >= self.every_s
+        if not trainer.strategy.broadcast(due):
             return
-        temporary = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            os.replace(temporary, self.path)
+        temporary = self.folder / "partial.ckpt"
+        try:
+            trainer.save_checkpoint(temporary)
+            if trainer.is_global_zero:
+                self._keep(temporary)
+        except OSError as error:  # a full disk is no reason to lose what has been trained so far
+            log.warning("%s: no checkpoint could be saved (%s)", self.folder, error.strerror or error)
+            temporary.unlink(missing_ok=True)
         self._last = time.monotonic()
+
+    def _keep(self, newest: Path) -> None:
+        last = self.folder / LAST
+        if last.exists():
+            os.replace(last, self.folder / PREVIOUS)
+        os.replace(newest, last)

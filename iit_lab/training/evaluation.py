@@ -12,6 +12,7 @@ from iit_lab.interventions.engine import full_swap, interchange
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.metrics.iia import InterchangeAccuracy
 from iit_lab.models.base import StagedModel
+from iit_lab.training import processes
 from iit_lab.training.batches import EvaluationBatches
 
 INTERCHANGE = ("iia", "iia_changed", "iia_unchanged", "iia_noop", "iia_full_swap")
@@ -55,7 +56,10 @@ def evaluate(
     for group in groups:
         metric = InterchangeAccuracy().to(device)
         answers = []
-        for batch in EvaluationBatches([group], batch_size):
+        batches = EvaluationBatches([group], batch_size)
+        for batch in batches:
+            if not len(batch):
+                continue
             batch = batch.to(device)
             if intervention is None or not batch.variables:
                 base = counterfactual = model(batch.base)
@@ -71,7 +75,7 @@ def evaluate(
         accuracies.append(computed["accuracy"])
         causal = intervention is None or intervention.write.counterfactual
         label = group.counterfactual_label if causal else group.base_label
-        predictions[group.name or "behaviour"] = (label, torch.cat(answers))
+        predictions[group.name or "behaviour"] = (label, _in_order(answers, batches.rows(len(group))))
         if intervention is not None and group.variables:
             names = INTERCHANGE if causal else ABLATION
             metrics |= {f"{name}/{group.name}": computed[name] for name in names if name in computed}
@@ -81,3 +85,14 @@ def evaluate(
             metrics[name] = sum(values) / len(values)
     metrics["accuracy"] = sum(accuracies) / len(accuracies)
     return Evaluation(metrics, predictions)
+
+
+def _in_order(answers: list[Int[Tensor, " _"]], rows: list[slice]) -> Int[Tensor, " rows"]:
+    """Everybody's answers, in the order of the data."""
+    index = [torch.arange(part.stop)[part] for part in rows]
+    mine = (torch.cat(index), torch.cat([torch.empty(0, dtype=torch.long), *answers]))
+    if processes.world() == 1:
+        return mine[1]
+    everything = processes.gather(mine)
+    where, found = (torch.cat([pair[i] for pair in everything]) for i in range(2))
+    return found[where.argsort()]

@@ -10,6 +10,8 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 log = logging.getLogger(__name__)
 
+STEP = "trainer/global_step"
+"""Optimiser steps so far. W&B counts from 0 again where a run resumes offline, this does not."""
 SUMMARIES = {"val/iia": "max", "val/accuracy": "max", "train/loss": "min"}
 
 
@@ -24,6 +26,7 @@ class RunInfo:
         tags: the user's.
         identity: stays the same when the run resumes.
         config: resolved.
+        overrides: what was typed, by key.
     """
 
     directory: Path
@@ -32,6 +35,7 @@ class RunInfo:
     tags: Sequence[str]
     identity: str
     config: Mapping[str, Any]
+    overrides: Mapping[str, str]
 
 
 def csv(info: RunInfo) -> Logger:
@@ -85,7 +89,7 @@ def wandb(
             id=info.identity,
             job_type=info.job,
             tags=list(info.tags),
-            config=dict(info.config),
+            config={**info.config, "overrides": dict(info.overrides)},
             mode=mode,
             resume="allow" if mode == "online" else None,
             settings=library.Settings(console="off", init_timeout=60, silent=True),
@@ -103,8 +107,10 @@ def wandb(
             info.directory,
         )
         experiment = begin("offline")
+    experiment.define_metric(STEP)
+    experiment.define_metric("*", step_metric=STEP, step_sync=True)
     for name, summary in SUMMARIES.items():
-        experiment.define_metric(name, summary=summary)
+        experiment.define_metric(name, summary=summary, step_metric=STEP, step_sync=True)
     return WandbLogger(experiment=experiment)
 
 

@@ -16,6 +16,7 @@ from iit_lab.interventions.intervention import Intervention
 from iit_lab.metrics.iia import InterchangeAccuracy
 from iit_lab.models.base import StagedModel
 from iit_lab.objectives.base import Objective
+from iit_lab.training import processes
 from iit_lab.training.batches import Chunk
 
 BEHAVIOUR = "behaviour"
@@ -37,6 +38,7 @@ class InterchangeModule(pl.LightningModule):
         train_model: whether the network's weights are trained.
         gradient_clip: largest gradient norm; None for no clipping.
         log_every: optimiser steps between logged training losses.
+        share: this process's share of a batch, as `TrainingBatches.share` says.
 
     Raises:
         ValueError: if nothing is trainable, or the objective needs an intervention that is not there.
@@ -54,6 +56,7 @@ class InterchangeModule(pl.LightningModule):
         train_model: bool,
         gradient_clip: float | None = None,
         log_every: int = 50,
+        share: float = 1.0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -64,6 +67,8 @@ class InterchangeModule(pl.LightningModule):
             )
         self.model, self.intervention, self.objective = model, intervention, objective
         self.train_model, self.gradient_clip, self.log_every = train_model, gradient_clip, log_every
+        self.share = share
+        self._resumed: list[dict[str, Tensor]] | None = None
         self._build_optimizer, self._build_scheduler = optimizer, scheduler
         model.requires_grad_(train_model)
         if not any(parameter.requires_grad for parameter in self.parameters()):
@@ -106,6 +111,8 @@ class InterchangeModule(pl.LightningModule):
         scheduler = self.lr_schedulers()
         for batch in chunk:
             losses = self.losses(batch)
+            if self.share != 1:
+                losses = {name: value * self.share for name, value in losses.items()}
             self.manual_backward(losses["loss"])
             if self.gradient_clip is not None:
                 self.clip_gradients(optimizer.optimizer, self.gradient_clip, "norm")
@@ -123,7 +130,7 @@ class InterchangeModule(pl.LightningModule):
             self._log_losses()
 
     def _log_losses(self) -> None:
-        means = {f"train/{name}": total / self._summed for name, total in self._sums.items()}
+        means = {f"train/{name}": processes.mean(total) / self._summed for name, total in self._sums.items()}
         self._sums, self._summed = {}, 0
         self._log(means)
 
@@ -134,6 +141,8 @@ class InterchangeModule(pl.LightningModule):
 
     def validation_step(self, batch: InterchangeBatch, batch_idx: int) -> None:
         """Count right answers of one batch."""
+        if not len(batch):
+            return
         metric = self.metrics[batch.name or BEHAVIOUR]
         assert isinstance(metric, InterchangeAccuracy)
         if batch.variables and self.intervention is not None:
@@ -157,7 +166,7 @@ class InterchangeModule(pl.LightningModule):
 
     def _log(self, values: Mapping[str, Tensor | float]) -> None:
         """To callbacks through Lightning; to loggers under the optimiser's step, not Lightning's count."""
-        self.log_dict(dict(values), batch_size=1, logger=False)
+        self.log_dict(dict(values), batch_size=1, logger=False, sync_dist=processes.world() > 1)
         for logger in self.trainer.loggers:
             logger.log_metrics({name: float(value) for name, value in values.items()}, step=self.global_step)
 
@@ -174,15 +183,28 @@ class InterchangeModule(pl.LightningModule):
         return [optimizer], [{"scheduler": self._build_scheduler(optimizer), "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave a frozen network out; keep torch's generator state."""
+        """Leave a frozen network out; keep the generators' states and the losses not yet logged."""
         if not self.train_model:
             state = checkpoint["state_dict"]
             checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("model.")}
-        checkpoint["torch_rng_state"] = torch.get_rng_state()
+        checkpoint["generators"] = processes.generator_states(self.device)
+        checkpoint["losses"] = {
+            "sums": {name: processes.mean(total) for name, total in self._sums.items()},
+            "steps": self._summed,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the generator state of the checkpoint."""
-        torch.set_rng_state(checkpoint["torch_rng_state"])
+        """Remember what `on_fit_start` has to go on with."""
+        self._resumed = checkpoint["generators"]
+        self._sums, self._summed = dict(checkpoint["losses"]["sums"]), checkpoint["losses"]["steps"]
+
+    def on_fit_start(self) -> None:
+        """Go on with the checkpoint's generators; without one, no two processes draw the same dropout."""
+        if self._resumed is not None:
+            processes.set_generator_states(self._resumed, self.device)
+        elif processes.rank() > 0:
+            torch.manual_seed(torch.initial_seed() + processes.rank())
+        self._sums = {name: total.to(self.device) for name, total in self._sums.items()}
 
 
 def _mean(values: Iterator[float]) -> float:

@@ -154,14 +154,6 @@ def test_a_config_cut_short_is_left_alone(launch, trained):
     assert "config.json: cannot be read, is it cut short?" in output
 
 
-def test_a_torn_checkpoint(launch, tmp_path):
-    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"PK\x03\x04 torn")
-    line = refused(launch, *FAST)
-    assert "hydra.run.dir=" in line
-    assert "checkpoints/last.ckpt cannot be read, is it cut short? Remove it to begin anew" in line
-
-
 def test_a_folder_that_is_a_file(launch, tmp_path):
     (tmp_path / "blocked").write_text("a file")
     output = launch(*FAST, directory="blocked/run", code=1).output
@@ -198,11 +190,11 @@ def test_evaluate_without_a_run(launch):
 
 
 def test_evaluate_a_folder_that_is_no_run(launch, tmp_path):
-    assert refused(launch, "job=evaluate", f"job.run={tmp_path}").endswith("config.json: no such file")
+    assert refused(launch, "job=evaluate", f"job.run={tmp_path}").endswith("result.json: no such file")
 
 
 def test_evaluate_a_record_of_another_version(launch, trained):
-    data = json.loads((trained / "config.json").read_text())
-    (trained / "config.json").write_text(json.dumps({**data, "schema_version": 99}))
+    data = json.loads((trained / "result.json").read_text())
+    (trained / "result.json").write_text(json.dumps({**data, "schema_version": 99}))
     line = refused(launch, "job=evaluate", f"job.run={trained}")
     assert "schema_version=99, this iit_lab reads 1" in line

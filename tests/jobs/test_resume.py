@@ -47,4 +47,25 @@ def test_the_checkpoint_is_plain_data_without_frozen_weights(launch):
     state = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)
     assert set(state["state_dict"]) == {"intervention.subspaces.0.weight"}
     assert state["loops"]["fit_loop"]["state_dict"]["combined_loader"] == [{"step": 175}]
-    assert "torch_rng_state" in state
+    assert [set(generators) for generators in state["generators"]] == [{"cpu"}]
+    assert state["losses"]["steps"] == 5  # of 175: two epochs of 60 are logged, and 50 of the 55 after
+
+
+@pytest.mark.parametrize("torn", [["last"], ["last", "previous"]])
+def test_a_torn_checkpoint_is_passed_over(launch, monkeypatch, request, torn):
+    """The one before it serves, and if that is torn too the run begins anew: the numbers are the same."""
+    run = ("experiment=equality_iit", *RUN)
+    whole = launch(*run, directory="whole")
+    monkeypatch.setitem(__import__("sys").modules, "stop_for_test", request.module)
+    stop = "+callbacks.stop={_target_: stop_for_test.Stop, step: 25}"
+    stopped = launch(*run, "callbacks.checkpoint.every_s=0.000001", stop, directory="stopped", code=1)
+    folder = stopped.directory / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "previous.ckpt"]
+    for name in torn:
+        file = folder / f"{name}.ckpt"
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    resumed = launch(*run, directory="stopped")
+    assert resumed.output.count("cannot be read, is it cut short?") == len(torn)
+    assert ("resuming from" in resumed.output) == (len(torn) == 1)
+    assert resumed.metrics == whole.metrics

@@ -63,9 +63,9 @@ def test_a_trusted_package_is_that_package_alone():
 
 def test_a_hostile_run_is_not_evaluated(launch, tmp_path):
     trained = launch("experiment=equality_iit", "debug=fast", directory="trained").directory
-    recorded = json.loads((trained / "config.json").read_text())
+    recorded = json.loads((trained / "result.json").read_text())
     recorded["config"]["task"] = {"_target_": "os.system", "command": f"touch {tmp_path}/owned"}
-    (trained / "config.json").write_text(json.dumps(recorded))
+    (trained / "result.json").write_text(json.dumps(recorded))
     output = launch("job=evaluate", f"job.run={trained}", code=1).output
     assert "task._target_=os.system: not allowed from a file" in output
     assert not (tmp_path / "owned").exists()

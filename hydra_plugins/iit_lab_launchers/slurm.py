@@ -1,0 +1,68 @@
+"""`hydra/launcher=slurm`: cells as an array of SLURM jobs, through submitit."""
+
+import logging
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+
+from hydra.plugins.launcher import Launcher
+
+from hydra_plugins.iit_lab_launchers.cells import CellLauncher, plain_parameters
+from iit_lab.config import ConfigError
+from iit_lab.sweeps import submissions
+from iit_lab.sweeps.plan import Cell
+
+log = logging.getLogger(__name__)
+
+COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "sacct")
+POLL_S = 5.0
+
+
+class SlurmLauncher(CellLauncher):
+    """The submitit launcher; the keys are submitit's."""
+
+    def stock(self, todo: Sequence[Cell]) -> Launcher:
+        """A submission under a name by which the queue can be asked for its cells.
+
+        Raises:
+            ConfigError: if this machine cannot submit.
+        """
+        from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as Submitit
+
+        parameters = plain_parameters(self.parameters)
+        _check(parameters.get("partition"))
+        self.submission = submissions.announce(self.sweep, [cell.name for cell in todo])
+        return Submitit(**{**parameters, "name": self.submission})
+
+    def after(self, todo: Sequence[Cell]) -> None:
+        """Wait for what is left: submitit stops waiting at the first job that dies."""
+        while submissions.waiting(self.sweep, [self.submission]):
+            time.sleep(POLL_S)
+        submissions.withdraw(self.sweep, self.submission)
+
+
+def _check(partition: str | None) -> None:
+    missing = [command for command in COMMANDS if shutil.which(command) is None]
+    if missing:
+        raise ConfigError(
+            f"hydra/launcher=slurm: {', '.join(missing)} not found, this machine cannot submit to SLURM; "
+            "use hydra/launcher=local or local_pool"
+        )
+    offered = _ask("sinfo", "--noheader", "--format=%R")
+    if partition is not None and not set(partition.split(",")) <= set(offered):
+        raise ConfigError(
+            f"hydra.launcher.partition={partition}: this cluster has {', '.join(sorted(set(offered)))}"
+        )
+    try:
+        _ask("sacct", "--noheader", "--allocations", "--starttime=now")
+    except ConfigError as error:
+        log.warning("%s; without accounting, nobody notices a job that is killed", error)
+
+
+def _ask(*command: str) -> list[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        raise ConfigError(f"hydra/launcher=slurm: {command[0]} failed ({said})")
+    return done.stdout.split()

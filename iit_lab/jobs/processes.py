@@ -1,0 +1,114 @@
+"""A run on several devices: one process per device, all of which do the same job on shares of the data.
+
+The process that was started from the command line holds the claim, starts the others and waits. They begin
+with the run's resolved config: none of them composes anything, and only the first writes into the run's
+directory.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from iit_lab.config import ConfigError
+from iit_lab.jobs.base import Job, Outcome, Run
+
+GRACE_S = 10.0
+
+
+def perform(job: Job, run: Run) -> Outcome | None:
+    """Do a run's job, on as many processes as `hardware.devices` says.
+
+    Raises:
+        ConfigError: if this machine has fewer devices, or a process found a mistake in the config.
+        RuntimeError: if a process failed.
+    """
+    if run.config.hardware.devices == 1 or not job.recorded:
+        return job.perform(run)
+    _check(run)
+    job.prepare(run)
+    with tempfile.TemporaryDirectory(prefix="iit_lab-") as folder:
+        exchange = Path(folder)
+        submission = {
+            "config": run.plain,
+            "directory": str(run.directory.absolute()),
+            "overrides": list(run.overrides),
+        }
+        (exchange / "run.json").write_text(json.dumps(submission))
+        processes = _start(exchange, run.config.hardware.devices)
+        try:
+            _wait(processes, exchange)
+        finally:
+            _stop(processes)
+        return Outcome(**json.loads((exchange / "outcome.json").read_text()))
+
+
+def _check(run: Run) -> None:
+    hardware = run.config.hardware
+    if any(word in hardware.strategy for word in ("spawn", "fork", "notebook")):
+        raise ConfigError(
+            f"hardware.strategy={hardware.strategy}: starts processes itself; use ddp, which needs none"
+        )
+    if hardware.accelerator != "cpu" and torch.accelerator.device_count() < hardware.devices:
+        raise ConfigError(
+            f"hardware.devices={hardware.devices}: this machine has {torch.accelerator.device_count()}"
+        )
+
+
+def _start(exchange: Path, devices: int) -> list[subprocess.Popen[bytes]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    known = {
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(devices),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    command = [sys.executable, "-m", "iit_lab.jobs.process", str(exchange)]
+    return [
+        subprocess.Popen(command, env={**known, "RANK": str(i), "LOCAL_RANK": str(i)}) for i in range(devices)
+    ]
+
+
+def _wait(processes: list[subprocess.Popen[bytes]], exchange: Path) -> None:
+    """Until all are done, or one has failed.
+
+    Raises:
+        ConfigError: the mistake in the config that the first to fail has found.
+        RuntimeError: whatever else it says.
+    """
+    while any(process.poll() is None for process in processes):
+        if any(process.poll() for process in processes):
+            break
+        time.sleep(0.05)
+    failed = [i for i, process in enumerate(processes) if process.poll()]
+    if not failed:
+        return
+    for i in failed:
+        path = exchange / f"error-{i}.json"
+        if path.exists():
+            error = json.loads(path.read_text())
+            kind = ConfigError if error["config"] else RuntimeError
+            raise kind(error["line"])
+    codes = ", ".join(f"{i} with code {processes[i].returncode}" for i in failed)
+    raise RuntimeError(f"processes ended early: {codes}")
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,29 @@
+"""Where a sweep lies and which cells it has."""
+
+from pathlib import Path
+
+
+def find_sweep(outputs: str | Path, name: str | None) -> Path:
+    """The folder of a sweep.
+
+    Args:
+        outputs: folder below which everything is written.
+        name: of the sweep; an absolute path is itself.
+
+    Raises:
+        ValueError: if there is no such sweep; says which there are.
+    """
+    folder = Path(outputs) / "sweeps"
+    there = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    known = f"there are: {', '.join(there)}" if there else "there are none"
+    if name is None:
+        raise ValueError(f"sweep=null: name the sweep; in {folder} {known}")
+    if not (folder / name).is_dir():
+        raise ValueError(f"sweep={name}: there is no such sweep in {folder}; {known}")
+    return folder / name
+
+
+def cells(directory: Path) -> list[Path]:
+    """Folders of a sweep's cells, sorted."""
+    found = (path.parent for path in directory.glob("*/config.json"))
+    return sorted(path for path in found if not path.name.startswith("."))
