@@ -1,16 +1,20 @@
 """Running the command line inside the test process, where importing torch is already paid for."""
 
+import json
 import logging
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from jaxtyping import install_import_hook
+from wandb.proto import wandb_internal_pb2
 
 ROOMS = "alignment causal interventions metrics models objectives subspaces tasks training"
 install_import_hook(  # shapes and types are checked at run time, in tests only
@@ -80,3 +84,48 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         return Launched(tmp_path / directory, exit_code, output)
 
     return launch
+
+
+@dataclass(frozen=True)
+class OfflineRun:
+    """What W&B would send of a run that was offline."""
+
+    records: list[wandb_internal_pb2.Record]
+
+    def of(self, kind: str) -> list[Any]:
+        """Records of one kind."""
+        return [getattr(record, kind) for record in self.records if record.WhichOneof("record_type") == kind]
+
+    @property
+    def logged(self) -> set[str]:
+        """Names of everything that was logged."""
+        return {item.key or "/".join(item.nested_key) for line in self.of("history") for item in line.item}
+
+    def series(self, name: str) -> list[float]:
+        """Everything that was logged under a name, in order."""
+        items = (item for line in self.of("history") for item in line.item)
+        return [json.loads(i.value_json) for i in items if (i.key or "/".join(i.nested_key)) == name]
+
+
+@pytest.fixture
+def offline_run() -> Callable[[Path], OfflineRun]:
+    """Read a run's offline folder: protobuf records in LevelDB's log format after a 7-byte header."""
+
+    def read(directory: Path) -> OfflineRun:
+        (file,) = [*directory.glob("wandb/offline-run-*/*.wandb"), *directory.glob("*.wandb")]
+        data, block, whole, found, at = file.read_bytes(), 32768, b"", [], 7
+        while at + 7 <= len(data):
+            if block - at % block < 7:  # no header fits in what is left of a block
+                at += block - at % block
+                continue
+            _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+            whole += data[at + 7 : at + 7 + length]
+            at += 7 + length
+            if kind in (1, 4):  # a record in one piece, or its last piece
+                record = wandb_internal_pb2.Record()
+                record.ParseFromString(whole)
+                found.append(record)
+                whole = b""
+        return OfflineRun(found)
+
+    return read

@@ -40,9 +40,14 @@ def test_wheel(tmp_path):
     assert Path(where).is_relative_to(tmp_path / "venv")
     assert (own / "iit_lab" / "conf" / "config.yaml").is_file()
     assert (own / "iit_lab" / "py.typed").is_file()
+    assert (own / "hydra_plugins" / "iit_lab_launchers" / "cells.py").is_file()
 
     command = tmp_path / "venv" / "bin" / "iit-lab"
     assert "iit-lab experiment=equality_iit" in run(command, "--help", **options)
     run(command, "experiment=equality_das", "debug=fast", "hydra.run.dir=here", **options)
     assert (elsewhere / "here" / "result.json").is_file()
+    swept = run(
+        command, "-m", "sweep=a", "experiment=equality_handcrafted", "debug=fast", "seed=0,1", **options
+    )
+    assert "2 cells, 0 finished are skipped, 0 are at work elsewhere, 2 to run" in swept
     assert list((elsewhere / "outputs" / "networks").glob("*/network.safetensors"))

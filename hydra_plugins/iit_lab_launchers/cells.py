@@ -85,9 +85,11 @@ class CellLauncher(Launcher):
         stock.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
         overrides = [[*cell.overrides, f"hydra.sweep.subdir={cell.name}"] for cell in todo]
         try:
-            stock.launch(overrides, initial_job_idx)
+            for cell, returned in zip(todo, stock.launch(overrides, initial_job_idx), strict=True):
+                if returned.status == JobStatus.FAILED:  # before it came to our own code
+                    failures.record(cell.directory, describe(returned._return_value))
         except Exception as error:  # a worker that died; what became of each cell is read from its records
-            log.error("%s: %s", type(error).__name__, (str(error).strip().splitlines() or [""])[0])
+            log.error("%s", describe(error))
         self.after(todo)
         waiting = submissions.waiting(self.sweep)
         for cell in todo:
@@ -131,6 +133,11 @@ class CellLauncher(Launcher):
         return JobReturn(
             overrides=list(cell.overrides), cfg=config, _return_value=value, status=JobStatus.COMPLETED
         )
+
+
+def describe(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Hydra itself would find a misspelt key only when it instantiates the node, and o
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
@@ -17,6 +18,7 @@ from hydra.utils import instantiate
 
 from iit_lab.config import ConfigError
 
+_BEGINS_WITH_A_KEY = re.compile(r"[\w.\[\]]+=")
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_")
 BEARTYPE = BeartypeConf(is_pep484_tower=True)
 
@@ -111,7 +113,7 @@ def at(path: str) -> AbstractContextManager[None]:
     Raises:
         ConfigError: in place of any ValueError.
     """
-    return _prefixed(f"{path}.")
+    return _prefixed(lambda message: f"{path}{'.' if _BEGINS_WITH_A_KEY.match(message) else ': '}{message}")
 
 
 def about(key: str, value: Any) -> AbstractContextManager[None]:
@@ -120,17 +122,17 @@ def about(key: str, value: Any) -> AbstractContextManager[None]:
     Raises:
         ConfigError: in place of any ValueError.
     """
-    return _prefixed(f"{key}={value}: ")
+    return _prefixed(lambda message: f"{key}={value}: {message}")
 
 
 @contextmanager
-def _prefixed(prefix: str) -> Iterator[None]:
+def _prefixed(prefix: Callable[[str], str]) -> Iterator[None]:
     try:
         yield
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError(f"{prefix}{error}") from error
+        raise ConfigError(prefix(str(error))) from error
 
 
 def _name(target: Callable[..., Any]) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from iit_lab.results.columns import natural, series
-from iit_lab.results.differing import ABSENT, changes, leaves
+from iit_lab.results.columns import natural, ranks, series, text
+from iit_lab.results.differing import ABSENT, Differing
 from iit_lab.results.record import read_result
 from iit_lab.sweeps.folder import cells
 
@@ -46,7 +46,9 @@ class _Row:
     def value(self, key: str, common: Mapping[str, Any]) -> Any:
         """What the config has at a key; where that is no single value, such as a group's, what was typed."""
         value = self.changed.get(key, common.get(key, ABSENT))
-        return self.typed.get(key) if value is ABSENT else value
+        if value is ABSENT:
+            return self.typed.get(key)
+        return text(value) if isinstance(value, list) else value
 
 
 def runs(directory: Path) -> pd.DataFrame:
@@ -62,28 +64,22 @@ def collect(directory: Path) -> Collection:
     """
     rows: list[_Row] = []
     problems: list[str] = []
-    differing: set[str] = set()
-    reference: Mapping[str, Any] | None = None
+    differing: Differing | None = None
     unfinished = 0
     for cell in cells(directory):  # one after another: parsing holds the interpreter, threads only slow it
-        if not (cell / "result.json").exists():
-            unfinished += 1
-            continue
         try:
             record = _read(cell)
         except ValueError as error:
-            problems.append(" ".join(str(error).split()))
+            if (cell / "result.json").exists():
+                problems.append(" ".join(str(error).split()))
+            else:
+                unfinished += 1
             continue
-        reference = record["config"] if reference is None else reference
-        changed = {}
-        for key, value, outside in changes(reference, record["config"]):
-            changed[key] = value
-            if not outside:
-                differing.add(key)
-        seconds = record.get("timing", {}).get("total")
+        differing = differing or Differing(record["config"])
+        changed = differing.changes(record["config"])
+        seconds = record["timing"].get("total")
         rows.append(_Row(cell.name, _typed(record["overrides"]), changed, record["metrics"], seconds))
-    common = dict(leaves(reference or {}))
-    return Collection(_frame(rows, common, _keys(rows, differing)), problems, unfinished)
+    return Collection(_frame(rows, differing or Differing({})), problems, unfinished)
 
 
 def _read(cell: Path) -> dict[str, Any]:
@@ -94,20 +90,24 @@ def _read(cell: Path) -> dict[str, Any]:
     """
     record = read_result(cell)
     record.setdefault("overrides", [])
-    kinds = {"config": dict, "metrics": dict, "overrides": list, "timing": dict}
-    wrong = [name for name, kind in kinds.items() if not isinstance(record.get(name, kind()), kind)]
-    if not wrong and not all(isinstance(value, int | float) for value in record["metrics"].values()):
-        wrong = ["metrics"]
-    if not wrong and not all(isinstance(override, str) for override in record["overrides"]):
-        wrong = ["overrides"]
+    record.setdefault("timing", {})
+    wrong = [name for name in ("config", "metrics", "timing") if not isinstance(record[name], dict)]
+    wrong += [] if _hold(record["overrides"], {str}) else ["overrides"]
+    for name in ("metrics", "timing"):
+        if name not in wrong and not _hold(list(record[name].values()), {int, float}):
+            wrong.append(name)
     if wrong:
-        raise ValueError(f"{cell / 'result.json'}: {wrong} hold something else than a record's")
+        raise ValueError(f"{cell / 'result.json'}: {', '.join(wrong)}: not what a record holds there")
     return record
+
+
+def _hold(values: Any, kinds: set[type]) -> bool:
+    return isinstance(values, list) and set(map(type, values)) <= kinds
 
 
 def _typed(overrides: Sequence[str]) -> dict[str, str]:
     """Dotted key -> text of what was typed; a deletion (`~key`) leaves a difference, not a value."""
-    pairs = (text.lstrip("+").partition("=") for text in overrides if not text.startswith("~"))
+    pairs = (each.lstrip("+").partition("=") for each in overrides if not each.startswith("~"))
     return {key.replace("/", "."): value for key, _, value in pairs}
 
 
@@ -118,17 +118,17 @@ def _keys(rows: Sequence[_Row], differing: set[str]) -> list[str]:
     return [key for key in every if key.partition(".")[0] not in NEVER]
 
 
-def _frame(rows: Sequence[_Row], common: Mapping[str, Any], keys: Sequence[str]) -> pd.DataFrame:
+def _frame(rows: Sequence[_Row], differing: Differing) -> pd.DataFrame:
     """Rows in natural order by the keys."""
-    table = sorted(
-        (([row.value(key, common) for key in keys], row) for row in rows),
-        key=lambda pair: ([natural(value) for value in pair[0]], natural(pair[1].cell)),
-    )
+    keys = _keys(rows, differing.keys)
+    found = {key: [row.value(key, differing.common) for row in rows] for key in keys}
+    places = [ranks(values) for values in found.values()]
+    order = sorted(range(len(rows)), key=lambda i: ([place[i] for place in places], natural(rows[i].cell)))
     metrics = sorted({name for row in rows for name in row.metrics}, key=natural)
-    columns = {CELL: series([row.cell for _, row in table])}
-    columns |= {key: series([values[i] for values, _ in table]) for i, key in enumerate(keys)}
-    columns |= {name: _numbers([row.metrics.get(name) for _, row in table]) for name in metrics}
-    columns[TIME] = _numbers([row.seconds for _, row in table])
+    columns = {CELL: series([rows[i].cell for i in order])}
+    columns |= {key: series([values[i] for i in order]) for key, values in found.items()}
+    columns |= {name: _numbers([rows[i].metrics.get(name) for i in order]) for name in metrics}
+    columns[TIME] = _numbers([rows[i].seconds for i in order])
     return pd.DataFrame(columns)
 
 

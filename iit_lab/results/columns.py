@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Sequence
-from numbers import Number
 from typing import Any
 
 import pandas as pd
@@ -13,13 +12,20 @@ LARGEST = 2**63
 
 
 def natural(value: Any) -> tuple[int, Any, list[Any]]:
-    """Sorts nothing before numbers before text, and text by the numbers in it: `layer-2` before `layer-10`."""
-    if is_missing(value):
+    """A sort key: nothing, then numbers, then text by the numbers in it, `layer-2` before `layer-10`."""
+    value = plain(value)
+    if value is None:
         return 0, 0, []
-    if isinstance(value, Number):
+    if isinstance(value, int | float):
         return 1, value, []
     parts = re.split(r"([0-9]+)", text(value))
     return 2, 0, [int(part) if i % 2 else part for i, part in enumerate(parts)]
+
+
+def ranks(values: Sequence[Any]) -> list[int]:
+    """The place of each value among the distinct ones in natural order."""
+    place = {value: i for i, value in enumerate(sorted(set(values), key=natural))}
+    return [place[value] for value in values]
 
 
 def series(values: Sequence[Any]) -> pd.Series:

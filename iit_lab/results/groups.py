@@ -1,15 +1,19 @@
 """Groups of runs that differ in nothing but their seeds, and what a group found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
+from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from iit_lab.results.collect import CELL, TIME
 from iit_lab.results.columns import is_missing, natural, plain, text
 
 SEED = ("seed",)
+NONE = "-"
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,12 @@ class Grid:
 
 def keys(frame: pd.DataFrame) -> list[str]:
     """Columns of a table of runs that are config keys."""
-    return [name for name in frame if name != CELL and "/" not in name]
+    return [name for name in map(str, frame.columns) if name != CELL and "/" not in name]
 
 
 def metrics(frame: pd.DataFrame) -> list[str]:
     """Columns of a table of runs that are metrics."""
-    return [name for name in frame if "/" in name and name != TIME]
+    return [name for name in map(str, frame.columns) if "/" in name and name != TIME]
 
 
 def is_averaged(key: str, over: Sequence[str]) -> bool:
@@ -71,14 +75,9 @@ def summarise(frame: pd.DataFrame, over: Sequence[str] = SEED) -> pd.DataFrame:
         NaN for one run) and `runs`. A metric that some of those runs lack is averaged over the others.
     """
     fixed = [key for key in keys(frame) if not is_averaged(key, over)]
-    names = metrics(frame)
-    grouped = frame.groupby(fixed or [0] * len(frame), dropna=False, sort=False)
-    means, spreads = grouped[names].mean(), grouped[names].std(ddof=1)
-    statistics = {}
-    for name in names:
-        statistics[f"{name}/mean"], statistics[f"{name}/std"] = means[name], spreads[name]
-    result = pd.DataFrame({**statistics, "runs": grouped.size()}, index=means.index)
-    return result.reset_index(drop=not fixed)
+    grouped = frame.groupby(fixed or np.zeros(len(frame)), dropna=False, sort=False)
+    wanted = {f"{name}/{part}": (name, part) for name in metrics(frame) for part in ("mean", "std")}
+    return grouped.agg(**wanted, runs=(CELL, "size")).reset_index(drop=not fixed)
 
 
 def grid(
@@ -110,16 +109,20 @@ def grid(
         raise ValueError(f"{arguments[1]}={columns}: is what {arguments[0]} are, name another key")
     if metric not in metrics(frame):
         raise ValueError(f"metric={metric}: there is no such metric; there are: {_listed(metrics(frame))}")
-    kept = keep(frame, where or {})
-    labels = [_labels(kept[key]) for key in by]
-    measured = kept[kept[metric].notna()]
-    _refuse_others(measured, by, over)
-    groups = measured.groupby(by, dropna=False, sort=False)[metric]
-    scores = {
-        (_label(row), _label(column)): Score(values.mean(), values.std(ddof=1), len(values))
-        for (row, column), values in groups
-    }
-    return Grid(by[0], by[1], (labels[0], labels[1]), scores)
+    where = where or {}
+    kept = keep(frame, where)
+    pairs = list(zip(*(labels(kept, key) for key in by), strict=True))
+    if others := _others(kept, pairs, [metric, *by], over):
+        raise ValueError(
+            f"where={dict(where)}: runs with the same {by[0]} and {by[1]} also differ in {others}: "
+            "fix these with where, or add them to over"
+        )
+    found: dict[tuple[Any, Any], list[float]] = {}
+    for pair, value in zip(pairs, kept[metric].tolist(), strict=True):
+        if not is_missing(value):
+            found.setdefault(pair, []).append(value)
+    down, across = (_distinct(each) for each in zip(*pairs, strict=True))
+    return Grid(by[0], by[1], (down, across), {pair: _score(values) for pair, values in found.items()})
 
 
 def find_key(frame: pd.DataFrame, argument: str, name: str) -> str:
@@ -146,41 +149,52 @@ def keep(frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
         ValueError: if there are none; names the values that there are.
     """
     for name, value in where.items():
+        value = plain(value)
         key = find_key(frame, "where", name)
-        values = [plain(each) for each in frame[key].unique()]
-        same = [each == value or text(each) == text(value) for each in values]
-        if not any(same):
-            known = _listed(text(each) for each in sorted(values, key=natural))
+        there = [plain(each) for each in frame[key].tolist()]
+        chosen = [i for i, each in enumerate(there) if each == value or text(each) == text(value)]
+        if not chosen:
+            known = _listed(text(each) for each in sorted(set(there), key=natural))
             raise ValueError(f"where.{name}={text(value)}: no run is left; {key} has: {known}")
-        chosen = [each for each, fits in zip(values, same, strict=True) if fits]
-        frame = frame[[plain(each) in chosen for each in frame[key]]]
+        frame = frame.take(chosen)
     return frame
 
 
-def _refuse_others(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> None:
-    """Averaging over seeds must not average over anything else without a word.
+def labels(frame: pd.DataFrame, key: str) -> list[Any]:
+    """A key's value in each run; `-` where it has none."""
+    return [NONE if is_missing(value) else plain(value) for value in frame[key].tolist()]
 
-    Raises:
-        ValueError: if runs with the same value of `by` differ in another key.
+
+def _others(frame: pd.DataFrame, pairs: Sequence[Any], apart: Sequence[str], over: Sequence[str]) -> str:
+    """Keys in which runs of the same pair differ besides, with their values.
+
+    Args:
+        frame: runs.
+        pairs: of each run.
+        apart: the metric, without which a run does not count, and keys that are not looked at.
+        over: keys to average over.
     """
-    others = [key for key in keys(frame) if key not in by and not is_averaged(key, over)]
-    grouped = frame.groupby(list(by), dropna=False, sort=False)
-    varied = [key for key in others if (grouped[key].nunique(dropna=False) > 1).any()]
-    if varied:
-        shown = "; ".join(f"{key} ({_listed(map(str, _labels(frame[key])[:6]))})" for key in varied)
-        raise ValueError(
-            f"where: runs of the same {by[0]} and {by[1]} also differ in {shown}: "
-            "fix these with where, or add them to over"
-        )
+    counts = [not is_missing(value) for value in frame[apart[0]].tolist()]
+    shown = []
+    for key in keys(frame):
+        if key in apart or is_averaged(key, over):
+            continue
+        values = labels(frame, key)
+        distinct = {each for each in zip(pairs, values, counts, strict=True) if each[2]}
+        if len(distinct) > len({pair for pair, _, _ in distinct}):
+            some = _distinct(value for _, value, _ in distinct)[:6]
+            shown.append(f"{key} ({_listed(map(str, some))})")
+    return "; ".join(shown)
 
 
-def _labels(column: pd.Series) -> list[Any]:
-    return [_label(value) for value in sorted(column.unique(), key=natural)]
+def _distinct(found: Iterable[Any]) -> list[Any]:
+    """Labels in natural order, first the one for none."""
+    return sorted(set(found), key=lambda label: natural(None if label == NONE else label))
 
 
-def _label(value: Any) -> Any:
-    return "-" if is_missing(value) else plain(value)
+def _score(values: Sequence[float]) -> Score:
+    return Score(mean(values), stdev(values) if len(values) > 1 else nan, len(values))
 
 
-def _listed(names: Any) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"

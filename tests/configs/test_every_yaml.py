@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.plugins import Plugins
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from iit_lab.config import conf_dir, register_schema
-from iit_lab.jobs.base import Job, Run
+from iit_lab.config import conf_dir, plain, register_schema
+from iit_lab.jobs.base import Job
 from iit_lab.jobs.build import (
     build,
     build_alignment,
@@ -18,7 +19,6 @@ from iit_lab.jobs.build import (
     build_task,
 )
 from iit_lab.jobs.lightning import build_callbacks
-from iit_lab.jobs.runner import resolve
 from iit_lab.jobs.targets import check_targets, make
 
 OUTSIDE = {"hydra", "config.yaml"}
@@ -50,7 +50,7 @@ def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
     usual = [] if group == "experiment" else ["alignment=equality_blocks"]
     needed = NEEDS.get(f"{group}/{option}", usual)
     config = composed([value, *needed])
-    check_targets(resolve(Run(config, tmp_path)))
+    check_targets(plain(config))
 
     assert isinstance(build(config.job), Job)
     task = build_task(config)
@@ -81,3 +81,25 @@ def test_experiment_runs_fast(launch, name):
     assert 0 <= launched.metrics["test/accuracy"] <= 1
     behaviour = "test/iia" not in launched.metrics
     assert behaviour == (name == "equality_behaviour")
+
+
+HYDRA = [
+    path.relative_to(conf_dir() / "hydra")
+    for folder in ("launcher", "sweeper")
+    for path in sorted((conf_dir() / "hydra" / folder).glob("*.yaml"))
+]
+
+
+@pytest.mark.parametrize("file", HYDRA, ids=str)
+def test_launchers_and_sweepers_are_composed_and_instantiated(file: Path):
+    group, option = file.parent.as_posix(), file.stem
+    register_schema()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("config", overrides=[f"hydra/{group}={option}"], return_hydra_config=True)
+    node = config.hydra[group]
+    if group == "sweeper":  # its study's file lies in the sweep's directory, which only a multirun has
+        node.storage = None
+    with open_dict(config):
+        config.hydra.sweep.dir = "somewhere"
+    plugin = Plugins.instance()._instantiate(node)
+    assert f"{type(plugin).__module__}.{type(plugin).__name__}" == node["_target_"]
