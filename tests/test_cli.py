@@ -53,7 +53,7 @@ def test_help_is_for_a_person(launch):
         "optimizer: adam",
     ):
         assert words in output
-    assert output.count("\n  iit-lab ") == 3
+    assert output.count("\n  iit-lab ") == 4
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,8 @@ def test_a_sweep_over_kinds_of_intervention(launch, tmp_path):
         *("-m", "job=evaluate", f"job.run={trained}", f"intervention={','.join(kinds)}"),
         *("logger=csv", "hydra.sweep.dir=sweep"),
     )
+    again = ("-m", "job=evaluate", f"job.run={trained}", f"intervention={','.join(kinds)}", "logger=csv")
+    assert "6 cells, 6 finished are skipped" in launch(*again, "hydra.sweep.dir=sweep").output
     for kind in kinds:
         (cell,) = (tmp_path / "sweep").glob(f"intervention-{kind}_*")
         result = read_result(cell)

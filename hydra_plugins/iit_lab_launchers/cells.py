@@ -80,6 +80,11 @@ class CellLauncher(Launcher):
 
     def after(self, todo: Sequence[Cell]) -> None:
         """Called when the stock launcher has returned or raised."""
+        del todo
+
+    def interrupted(self) -> None:
+        """Called on Ctrl-C, to say what goes on by itself."""
+        return
 
     def _run(self, stock: Launcher, todo: Sequence[Cell], initial_job_idx: int) -> None:
         stock.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
@@ -88,6 +93,9 @@ class CellLauncher(Launcher):
             for cell, returned in zip(todo, stock.launch(overrides, initial_job_idx), strict=True):
                 if returned.status == JobStatus.FAILED:  # before it came to our own code
                     failures.record(cell.directory, describe(returned._return_value))
+        except KeyboardInterrupt:
+            self.interrupted()
+            raise
         except Exception as error:  # a worker that died; what became of each cell is read from its records
             log.error("%s", describe(error))
         self.after(todo)

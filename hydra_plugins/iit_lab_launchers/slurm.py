@@ -41,6 +41,12 @@ class SlurmLauncher(CellLauncher):
             time.sleep(POLL_S)
         submissions.withdraw(self.sweep, self.submission)
 
+    def interrupted(self) -> None:
+        """The jobs are SLURM's."""
+        log.info(
+            "cells in the queue go on without this command; scancel --name=%s ends them", self.submission
+        )
+
 
 def _check(partition: str | None) -> None:
     missing = [command for command in COMMANDS if shutil.which(command) is None]

@@ -25,15 +25,20 @@ def run_cell(run: Run) -> float | None:
     """
     try:
         run = as_submitted(run)
-        return chosen(execute(run), run.config.optimized_metric)
+        metrics = execute(run)
     except ClaimedError as error:
         log.info("left alone: %s", error)
+        return None
     except ConfigError as error:
-        _fail(run, str(error))
+        return _fail(run, str(error))
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
-        _fail(run, f"{type(error).__name__}: {first}")
-    return None
+        return _fail(run, f"{type(error).__name__}: {first}")
+    try:
+        return chosen(metrics, run.config.optimized_metric)
+    except ConfigError as error:
+        log.error("%s", error)
+        return None
 
 
 def as_submitted(run: Run) -> Run:

@@ -69,8 +69,10 @@ def execute(run: Run, *, show: bool = True, wait: bool = False) -> Mapping[str, 
     with at("job"):
         job: Job = build(run.config.job)
     if not job.recorded:
-        job.perform(run)
-        _remove_if_empty(run.directory)
+        try:
+            job.perform(run)
+        finally:
+            _remove_if_empty(run.directory)
         return {}
     effective = job.effective(run)
     again = run.config.rerun

@@ -14,10 +14,10 @@ def find_sweep(outputs: str | Path, name: str | None) -> Path:
         ValueError: if there is no such sweep; says which there are.
     """
     folder = Path(outputs) / "sweeps"
-    there = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    there = sorted(path.name for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
     known = f"there are: {', '.join(there)}" if there else "there are none"
-    if name is None:
-        raise ValueError(f"sweep=null: name the sweep; in {folder} {known}")
+    if not name:
+        raise ValueError(f"sweep={name or 'null'}: name the sweep; in {folder} {known}")
     if not (folder / name).is_dir():
         raise ValueError(f"sweep={name}: there is no such sweep in {folder}; {known}")
     return folder / name

@@ -4,15 +4,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from iit_lab.results.record import fingerprint, read_result
 from iit_lab.sweeps import failures
-from iit_lab.sweeps.claim import claim
+from iit_lab.sweeps.claim import claim, claimed
 
 CELL = ("experiment=equality_iit", "debug=fast", "job.elsewhere=[]", "limit.steps=3", "limit.rows=64")
 SWEEP = ("-m", "sweep=mine", *CELL)
@@ -261,3 +263,51 @@ def test_a_full_disk(launch, tmp_path):
         assert read_result(cells(tmp_path)[1])["metrics"]
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+LONG = (
+    "-m",
+    "sweep=mine",
+    "experiment=equality_iit",
+    "logger=csv",
+    "job.elsewhere=[]",
+    "job.max_epochs=1000",
+)
+
+
+@pytest.mark.parametrize("launcher", ["local", "local_pool"])
+def test_ctrl_c_ends_cleanly(tmp_path, launcher):
+    """As a terminal does it: the signal goes to the command and to all that it has started."""
+    command = [*COMMAND, *LONG, f"hydra/launcher={launcher}", "seed=0,1"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("outputs/sweeps/mine/*/csv/attempt-0/metrics.csv")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "interrupted; the same command goes on from the last checkpoints" in output
+    assert "Traceback" not in output
+    assert len(cells(tmp_path)) == 2
+    assert not any((path / "result.json").exists() for path in cells(tmp_path).values())
+    assert not any(claimed(path) for path in cells(tmp_path).values())
+    assert not any(failures.read(path) for path in cells(tmp_path).values())
+
+
+def test_two_commands_on_one_sweep_share_the_work(tmp_path):
+    """No cell is done twice, and between them they do all."""
+    command = [*COMMAND, *SWEEP, "seed=0,1,2,3,4,5"]
+    options = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    both = [subprocess.Popen(command, **options) for _ in range(2)]
+    outputs = [process.communicate(timeout=240)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    logs = [(path / "iit_lab.log").read_text() for path in cells(tmp_path).values()]
+    assert [log.count("record: ") for log in logs] == [1] * 6

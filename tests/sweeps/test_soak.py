@@ -49,18 +49,24 @@ def finished(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
 
 
+def attempts(sweep: Path) -> int:
+    """How often any cell has begun to train."""
+    return len(list(sweep.glob("*/csv/attempt-*")))
+
+
 def test_soak(tmp_path, capsys):
     whole = start(tmp_path / "whole")
     assert whole.wait(timeout=600) == 0
 
     chance, seen, kills, during = random.Random(0), {}, 0, 0
     disturbed = tmp_path / "disturbed"
+    sweep = disturbed / "outputs" / "sweeps" / "soak"
     while kills < KILLS:
+        before = attempts(sweep)
         worker = start(disturbed)
-        sweep = disturbed / "outputs" / "sweeps" / "soak"
-        while worker.poll() is None and not list(sweep.glob("*/.claim")):
+        while worker.poll() is None and attempts(sweep) == before:
             time.sleep(0.02)
-        time.sleep(chance.uniform(0, 4))
+        time.sleep(chance.uniform(0, 3))
         assert worker.poll() is None, "the sweep was over before it had been killed often enough"
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
