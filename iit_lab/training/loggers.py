@@ -41,7 +41,7 @@ class RunInfo:
 def csv(info: RunInfo) -> Logger:
     """`csv/attempt-N/metrics.csv` in the run's directory; a resumed run begins a new file."""
     attempt = len(list((info.directory / "csv").glob("attempt-*")))
-    return CSVLogger(info.directory, name="csv", version=f"attempt-{attempt}")
+    return CSVLogger(info.directory, "csv", f"attempt-{attempt}", flush_logs_every_n_steps=1)
 
 
 def tensorboard(info: RunInfo) -> Logger:

@@ -286,6 +286,9 @@ def test_ctrl_c_ends_cleanly(tmp_path, launcher):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a test in the background ignores it
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("outputs/sweeps/mine/*/csv/attempt-0/metrics.csv")):

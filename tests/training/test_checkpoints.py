@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 
 from iit_lab.training.callbacks import Checkpoint
 
@@ -14,16 +15,17 @@ class Strategy:
         return value
 
 
-class Trainer:
+class Trainer(pl.Trainer):
     """Saves its step, or fails to."""
 
     is_global_zero = True
+    is_last_batch = False
     strategy = Strategy()
 
     def __init__(self) -> None:
-        self.step, self.is_last_batch, self.full = 0, False, False
+        self.step, self.full = 0, False
 
-    def save_checkpoint(self, path: Path) -> None:
+    def save_checkpoint(self, path: Path, *arguments) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("cut short" if self.full else str(self.step))
         if self.full:
@@ -37,7 +39,7 @@ def trainer() -> Trainer:
 
 def steps(callback: Checkpoint, trainer: Trainer, *numbers: int) -> None:
     for trainer.step in numbers:
-        callback.on_train_batch_end(trainer, None, None, None, trainer.step)
+        callback.on_train_batch_end(trainer, pl.LightningModule(), None, None, trainer.step)
 
 
 def test_the_two_newest_are_kept(tmp_path, trainer):
