@@ -35,13 +35,17 @@ class CellLauncher(Launcher):
     def __init__(self, **parameters: Any) -> None:
         self.parameters = parameters
 
-    @abstractmethod
-    def stock(self, todo: Sequence[Cell]) -> Launcher:
-        """The stock launcher that is to run these cells.
+    def check(self) -> None:
+        """Refuse what this machine cannot do, before anything is written.
 
         Raises:
-            ConfigError: if this machine cannot.
+            ConfigError: naming the launcher's key.
         """
+        return
+
+    @abstractmethod
+    def stock(self, todo: Sequence[Cell]) -> Launcher:
+        """The stock launcher that is to run these cells."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """As Hydra asks."""
@@ -57,6 +61,7 @@ class CellLauncher(Launcher):
         try:
             cells = [self._compose(overrides) for overrides in job_overrides]
             self._check_names(cells)
+            self.check()
             waiting = submissions.waiting(self.sweep)
             todo, done = prepare(cells, waiting, rerun=bool(self.config.rerun))
             stock = self.stock(todo) if todo else None
@@ -90,18 +95,20 @@ class CellLauncher(Launcher):
         stock.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
         overrides = [[*cell.overrides, f"hydra.sweep.subdir={cell.name}"] for cell in todo]
         try:
-            for cell, returned in zip(todo, stock.launch(overrides, initial_job_idx), strict=True):
-                if returned.status == JobStatus.FAILED:  # before it came to our own code
-                    failures.record(cell.directory, describe(returned._return_value))
+            try:
+                for cell, returned in zip(todo, stock.launch(overrides, initial_job_idx), strict=True):
+                    if returned.status == JobStatus.FAILED:  # before it came to our own code
+                        failures.record(cell.directory, describe(returned._return_value))
+            except Exception as error:  # a worker that died; the cells' own records say what became of them
+                log.error("%s", describe(error))
+            self.after(todo)
         except KeyboardInterrupt:
             self.interrupted()
             raise
-        except Exception as error:  # a worker that died; what became of each cell is read from its records
-            log.error("%s", describe(error))
-        self.after(todo)
-        waiting = submissions.waiting(self.sweep)
         for cell in todo:
-            now = states.look(cell.directory, waiting)
+            if not cell.directory.exists():  # a job that only shows something
+                continue
+            now = states.look(cell.directory, {})
             if now.state == "failed":
                 failures.FAILURES.append(failures.Failure(cell.directory, now.note))
             elif now.state == "unfinished":

@@ -31,21 +31,25 @@ class GpuLauncher(CellLauncher):
         """As Hydra asks."""
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         folder = Path(self.lock_folder or Path(tempfile.gettempdir()) / "iit_lab_gpus")
-        ids = tuple(str(gpu) for gpu in self.gpus) if self.gpus is not None else find_gpus()
-        self.task_function = OnOneGpu(task_function, ids, folder)
+        self.task_function = OnOneGpu(task_function, self._ids(), folder)
 
-    def stock(self, todo: Sequence[Cell]) -> Launcher:
-        """As many workers as GPUs.
+    def check(self) -> None:
+        """There must be a GPU.
 
         Raises:
             ConfigError: if there is none.
         """
-        from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
-
-        assert isinstance(self.task_function, OnOneGpu)
-        if not self.task_function.gpus:
+        if not self._ids():
             raise ConfigError(
                 "hydra.launcher.gpus=null: no GPU was found here (nvidia-smi, CUDA_VISIBLE_DEVICES); list "
                 "their ids, or use hydra/launcher=local_pool"
             )
-        return JoblibLauncher(n_jobs=min(len(self.task_function.gpus), len(todo)), prefer="processes")
+
+    def stock(self, todo: Sequence[Cell]) -> Launcher:
+        """As many workers as GPUs."""
+        from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
+
+        return JoblibLauncher(n_jobs=min(len(self._ids()), len(todo)), prefer="processes")
+
+    def _ids(self) -> tuple[str, ...]:
+        return tuple(str(gpu) for gpu in self.gpus) if self.gpus is not None else find_gpus()

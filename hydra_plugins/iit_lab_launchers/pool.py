@@ -12,15 +12,17 @@ from iit_lab.sweeps.plan import Cell
 class PoolLauncher(CellLauncher):
     """The joblib launcher; the keys are joblib's."""
 
-    def stock(self, todo: Sequence[Cell]) -> Launcher:
-        """A pool no larger than what is to be done.
+    def check(self) -> None:
+        """There must be somebody to do the work.
 
         Raises:
             ConfigError: if `n_jobs` is 0.
         """
+        if self.parameters["n_jobs"] == 0:
+            raise ConfigError("hydra.launcher.n_jobs=0: at least 1 process, or -1 for one per core")
+
+    def stock(self, todo: Sequence[Cell]) -> Launcher:
+        """A pool of processes."""
         from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 
-        parameters = plain_parameters(self.parameters)
-        if parameters["n_jobs"] == 0:
-            raise ConfigError("hydra.launcher.n_jobs=0: at least 1 process, or -1 for one per core")
-        return JoblibLauncher(**parameters)
+        return JoblibLauncher(**plain_parameters(self.parameters))

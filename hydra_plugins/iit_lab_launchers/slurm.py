@@ -17,53 +17,61 @@ log = logging.getLogger(__name__)
 
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "sacct")
 POLL_S = 5.0
+PATIENCE = 60
+"""How often in a row the queue may give no answer."""
 
 
 class SlurmLauncher(CellLauncher):
     """The submitit launcher; the keys are submitit's."""
 
-    def stock(self, todo: Sequence[Cell]) -> Launcher:
-        """A submission under a name by which the queue can be asked for its cells.
+    def check(self) -> None:
+        """There must be a SLURM, and in it the partition.
 
         Raises:
             ConfigError: if this machine cannot submit.
         """
+        missing = [command for command in COMMANDS if shutil.which(command) is None]
+        if missing:
+            raise ConfigError(
+                f"hydra/launcher=slurm: {', '.join(missing)} not found, this machine cannot submit to SLURM; "
+                "use hydra/launcher=local or local_pool"
+            )
+        partition, offered = self.parameters.get("partition"), set(_ask("sinfo", "--noheader", "--format=%R"))
+        if partition is not None and not set(partition.split(",")) <= offered:
+            raise ConfigError(
+                f"hydra.launcher.partition={partition}: this cluster has {', '.join(sorted(offered))}"
+            )
+        try:
+            _ask("sacct", "--noheader", "--allocations", "--starttime=now")
+        except ConfigError as error:
+            log.warning("%s; without accounting, nobody notices a job that is killed", error)
+
+    def stock(self, todo: Sequence[Cell]) -> Launcher:
+        """A submission under a name by which the queue can be asked for its cells."""
         from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as Submitit
 
-        parameters = plain_parameters(self.parameters)
-        _check(parameters.get("partition"))
         self.submission = submissions.announce(self.sweep, [cell.name for cell in todo])
-        return Submitit(**{**parameters, "name": self.submission})
+        return Submitit(**{**plain_parameters(self.parameters), "name": self.submission})
 
     def after(self, todo: Sequence[Cell]) -> None:
         """Wait for what is left: submitit stops waiting at the first job that dies."""
-        while submissions.waiting(self.sweep, [self.submission]):
+        silent = 0
+        while silent < PATIENCE:
+            try:
+                if not submissions.waiting(self.sweep, [self.submission]):
+                    submissions.withdraw(self.sweep, self.submission)
+                    return
+                silent = 0
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                log.warning("%s", error)
+                silent += 1
             time.sleep(POLL_S)
-        submissions.withdraw(self.sweep, self.submission)
 
     def interrupted(self) -> None:
         """The jobs are SLURM's."""
         log.info(
             "cells in the queue go on without this command; scancel --name=%s ends them", self.submission
         )
-
-
-def _check(partition: str | None) -> None:
-    missing = [command for command in COMMANDS if shutil.which(command) is None]
-    if missing:
-        raise ConfigError(
-            f"hydra/launcher=slurm: {', '.join(missing)} not found, this machine cannot submit to SLURM; "
-            "use hydra/launcher=local or local_pool"
-        )
-    offered = _ask("sinfo", "--noheader", "--format=%R")
-    if partition is not None and not set(partition.split(",")) <= set(offered):
-        raise ConfigError(
-            f"hydra.launcher.partition={partition}: this cluster has {', '.join(sorted(set(offered)))}"
-        )
-    try:
-        _ask("sacct", "--noheader", "--allocations", "--starttime=now")
-    except ConfigError as error:
-        log.warning("%s; without accounting, nobody notices a job that is killed", error)
 
 
 def _ask(*command: str) -> list[str]:

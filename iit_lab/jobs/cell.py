@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from iit_lab.config import ConfigError, plain, typed
@@ -34,6 +35,8 @@ def run_cell(run: Run) -> float | None:
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
         return _fail(run, f"{type(error).__name__}: {first}")
+    if not metrics and not (run.directory / "result.json").exists():
+        _forget(run)
     try:
         return chosen(metrics, run.config.optimized_metric)
     except ConfigError as error:
@@ -71,6 +74,13 @@ def chosen(metrics: Mapping[str, float], wanted: str | None) -> float | None:
     if wanted not in metrics:
         raise ConfigError(f"optimized_metric={wanted}: the run has {', '.join(sorted(metrics))}")
     return metrics[wanted]
+
+
+def _forget(run: Run) -> None:
+    """A job that only shows something is no cell."""
+    (run.directory / "config.json").unlink(missing_ok=True)
+    with suppress(OSError):
+        run.directory.rmdir()
 
 
 def _fail(run: Run, line: str) -> None:

@@ -70,6 +70,7 @@ def _start(exchange: Path, devices: int) -> list[subprocess.Popen[bytes]]:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(devices),
+        "IIT_LAB_STARTED_BY": str(os.getpid()),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
     command = [sys.executable, "-m", "iit_lab.jobs.process", str(exchange)]

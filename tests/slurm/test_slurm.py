@@ -106,7 +106,7 @@ def test_the_launcher_is_killed_and_started_again(slurm, tmp_path):
     launcher = slurm.start(*command, directory=tmp_path)
     slurm.until(lambda: list(sweep.glob("*/result.json")))
     launcher.kill()
-    launcher.wait()
+    launcher.communicate()
 
     status = slurm.run("job=status", "sweep=two", directory=tmp_path)
     states = "done|running|queued|failed|unfinished"
@@ -141,6 +141,7 @@ def test_a_queued_cell_runs_as_submitted_though_the_configs_have_changed(slurm, 
     mine.write_text(text + "50\n")
     slurm.ask("scontrol", "update", "PartitionName=main", "State=DOWN")
     command = ("-m", "-cd", str(tmp_path / "my_conf"), "sweep=three", *SLURM, "experiment=mine", "debug=fast")
+    command += ("hardware=ddp_cpu",)  # each job starts two processes of its own
     launcher = slurm.start(*command, "seed=0,1", directory=tmp_path)
     sweep = tmp_path / "outputs" / "sweeps" / "three"
     slurm.until(lambda: len(jobs(slurm, sweep)) == 2)
@@ -150,6 +151,7 @@ def test_a_queued_cell_runs_as_submitted_though_the_configs_have_changed(slurm, 
     assert launcher.returncode == 0, output
     for cell in sweep.glob("*/config.json"):
         assert read_result(cell.parent)["config"]["job"]["batch_size"] == 50
+        assert read_result(cell.parent)["config"]["hardware"]["devices"] == 2
         said = "".join(path.read_text() for path in (sweep / ".submitit").glob("*/*.out"))
         assert (
             "conf/ has changed since this cell was submitted (job.batch_size); it runs as submitted" in said

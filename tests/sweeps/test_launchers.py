@@ -204,6 +204,21 @@ def test_without_slurm_the_launcher_says_so(launch, monkeypatch, tmp_path):
     assert not list(tmp_path.glob("outputs/sweeps/mine/*/result.json"))
 
 
+def test_a_launcher_that_cannot_run_harms_nothing(launch, tmp_path, monkeypatch):
+    launch(*SWEEP, "seed=0")
+    before = {path: path.read_bytes() for path in cells(tmp_path)[0].iterdir() if path.is_file()}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    launch(*SWEEP, "seed=0", "rerun=true", "hydra/launcher=local_gpus", code=1)
+    launch(*SWEEP, "seed=0", "rerun=true", "hydra/launcher=local_pool", "hydra.launcher.n_jobs=0", code=1)
+    assert {path: path.read_bytes() for path in cells(tmp_path)[0].iterdir() if path.is_file()} == before
+
+
+def test_a_job_that_only_shows_something_leaves_no_cells(launch, tmp_path):
+    output = launch("-m", "sweep=mine", "job=sites", "model.network.hidden=[3],[4]").output
+    assert output.count("layer0.block_output") == 2
+    assert cells(tmp_path) == {}
+
+
 def test_two_sweeps_without_a_name_in_the_same_second(launch, tmp_path):
     for _ in range(2):
         launch("-m", *CELL, "seed=0")
