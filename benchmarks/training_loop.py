@@ -34,7 +34,9 @@ BATCH, STEPS_PER_EPOCH, EVERY = 1024, 100, 50
 def through_lightning(data: Splits, epochs: int, folder: Path) -> list[Tensor]:
     """The whole run as the jobs do it; returns the trained weights."""
     directory = Path(tempfile.mkdtemp(dir=folder))
-    info = RunInfo(directory, job="train", group="benchmark", tags=(), identity="benchmark", config={})
+    info = RunInfo(
+        directory, job="train", group="benchmark", tags=(), identity="benchmark", config={}, overrides={}
+    )
     hardware = OmegaConf.load(conf_dir() / "hardware" / "cpu.yaml")
     callbacks = [progress(), Checkpoint(directory)]
     trainer = make_trainer(hardware, epochs, loggers=[csv(info)], callbacks=callbacks)
