@@ -15,7 +15,7 @@ register_schema()  # also in the processes that launchers start, which import th
 
 def run(config: DictConfig) -> float | None:
     """What Hydra calls with the composed config."""
-    from iit_lab.jobs.runner import start
+    from iit_lab.jobs.start import start
 
     return start(config)
 

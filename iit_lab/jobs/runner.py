@@ -2,16 +2,11 @@
 
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
 
 from iit_lab.config import ConfigError
 from iit_lab.config import plain as resolved
@@ -29,24 +24,9 @@ from iit_lab.results.record import (
     write_result,
 )
 from iit_lab.sweeps import failures
-from iit_lab.sweeps.claim import Claim, ClaimedError, claim
+from iit_lab.sweeps.claim import Claim, claim
 
 log = logging.getLogger(__name__)
-
-
-def start(config: DictConfig) -> float | None:
-    """Run the job of a command line, or of a cell; a mistake in the config is one line and exit code 1."""
-    from iit_lab.jobs.cell import chosen, run_cell
-
-    hydra = HydraConfig.get()
-    run = Run(config, Path(hydra.runtime.output_dir), tuple(hydra.overrides.task))
-    if hydra.mode == RunMode.MULTIRUN:
-        return run_cell(run)
-    try:
-        return chosen(execute(run), config.optimized_metric)
-    except (ConfigError, ClaimedError) as error:
-        log.error("%s", error)
-        sys.exit(1)
 
 
 def execute(run: Run, *, show: bool = True, wait: bool = False) -> Mapping[str, float]:
