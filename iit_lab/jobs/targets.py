@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 
 from iit_lab.config import ConfigError
 
-_BEGINS_WITH_A_KEY = re.compile(r"[\w.\[\]]+=")
+_BEGINS_WITH_A_KEY = re.compile(r"[\w.\[\]]+(=|: )")
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_")
 BEARTYPE = BeartypeConf(is_pep484_tower=True)
 

@@ -63,7 +63,7 @@ def refused(launch, *arguments, directory="run") -> str:
         ("model.network.hidden=[]", "model.network.hidden=[]: give one hidden layer or more"),
         ("job.batch_size=0", "job.batch_size=0: must be at least 1"),
         ("job.elsewhere=[5]", "job.elsewhere.layer=5: mlp 16-16-16 has layers 0..2"),
-        ("optimizer.lr=-1", "optimizer.Invalid learning rate: -1"),
+        ("optimizer.lr=-1", "optimizer: Invalid learning rate: -1"),
         ("hardware.threads=0", "hardware.threads=0: must be at least 1"),
         ("hardware.accelerator=abacus", "hardware.accelerator=abacus, hardware.devices=1:"),
         ("control=placebo", "control=placebo: one or several of"),
