@@ -108,11 +108,12 @@ class CellLauncher(Launcher):
         for cell in todo:
             if not cell.directory.exists():  # a job that only shows something
                 continue
-            now = states.look(cell.directory, {})
-            if now.state == "failed":
-                failures.FAILURES.append(failures.Failure(cell.directory, now.note))
-            elif now.state == "unfinished":
-                failures.FAILURES.append(failures.Failure(cell.directory, failures.NO_RECORD))
+            if failed := failures.read(cell.directory):
+                failures.FAILURES.append(failed)
+            elif states.look(cell.directory, {}).state in ("failed", "unfinished"):
+                begun = (cell.directory / "iit_lab.log").exists()
+                line = failures.NO_RECORD if begun else failures.NOT_BEGUN
+                failures.FAILURES.append(failures.Failure(cell.directory, line))
 
     def _compose(self, overrides: Sequence[str]) -> Cell:
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))

@@ -62,7 +62,7 @@ class SlurmLauncher(CellLauncher):
                     submissions.withdraw(self.sweep, self.submission)
                     return
                 silent = 0
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
+            except RuntimeError as error:
                 log.warning("%s", error)
                 silent += 1
             time.sleep(POLL_S)
@@ -75,7 +75,10 @@ class SlurmLauncher(CellLauncher):
 
 
 def _ask(*command: str) -> list[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(f"hydra/launcher=slurm: {command[0]} gave no answer for two minutes") from error
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         raise ConfigError(f"hydra/launcher=slurm: {command[0]} failed ({said})")

@@ -97,14 +97,14 @@ def find_network(directory: Path) -> Path:
     Raises:
         ValueError: if `directory` holds no network.
     """
-    if (directory / "network.safetensors").is_file():
-        return directory
     result = directory / "result.json"
     if result.is_file():
         files = read_json(result).get("files", {})
         elsewhere = files.get("network") if isinstance(files, dict) else None
         if isinstance(elsewhere, str):
             return (directory / elsewhere).resolve().parent
+    if (directory / "network.safetensors").is_file():
+        return directory
     raise ValueError(f"{directory}: holds no network.safetensors; name the directory of a finished run")
 
 

@@ -11,6 +11,7 @@ from iit_lab.jobs.base import Run
 from iit_lab.jobs.runner import execute
 from iit_lab.jobs.targets import nodes
 from iit_lab.jobs.trust import check_untrusted
+from iit_lab.results import superseded
 from iit_lab.results.record import differences, read_config
 from iit_lab.sweeps import failures
 from iit_lab.sweeps.claim import ClaimedError
@@ -31,6 +32,7 @@ def run_cell(run: Run) -> float | None:
         log.info("left alone: %s", error)
         return None
     except ConfigError as error:
+        superseded.put_back(run.directory)
         return _fail(run, str(error))
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]

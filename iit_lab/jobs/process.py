@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def main(exchange: Path) -> int:
         first = (str(error).strip().splitlines() or [""])[0]
         wrong = isinstance(error, ConfigError)
         line = first if wrong else f"{type(error).__name__}: {first} (process {rank})"
-        (exchange / f"error-{rank}.json").write_text(json.dumps({"line": line, "config": wrong}))
+        said = {"line": line, "config": wrong, "time": time.time()}
+        (exchange / f"error-{rank}.json").write_text(json.dumps(said))
         if not wrong:
             log.exception("process %d", rank)
         return 1
@@ -72,7 +74,8 @@ def _perform(exchange: Path, rank: int, scratch: Path) -> None:
 
 def _end_with_parent() -> None:
     """A process whose starter is killed must not go on writing; and a requeue is the starter's business."""
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    for queue in (signal.SIGUSR2, signal.SIGTERM):
+        signal.signal(queue, signal.SIG_IGN)
     if sys.platform == "linux":
         parent_death_signal = 1
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)

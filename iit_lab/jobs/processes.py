@@ -7,6 +7,7 @@ directory.
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,8 @@ def perform(job: Job, run: Run) -> Outcome | None:
         ConfigError: if this machine has fewer devices, or a process found a mistake in the config.
         RuntimeError: if a process failed.
     """
+    if run.config.hardware.devices < 1:
+        raise ConfigError(f"hardware.devices={run.config.hardware.devices}: at least 1")
     if run.config.hardware.devices == 1 or not job.recorded:
         return job.perform(run)
     _check(run)
@@ -90,22 +93,24 @@ def _wait(processes: list[subprocess.Popen[bytes]], exchange: Path) -> None:
         if any(process.poll() for process in processes):
             break
         time.sleep(0.05)
-    failed = [i for i, process in enumerate(processes) if process.poll()]
-    if not failed:
+    if not any(process.poll() for process in processes):
         return
-    for i in failed:
-        path = exchange / f"error-{i}.json"
-        if path.exists():
-            error = json.loads(path.read_text())
-            kind = ConfigError if error["config"] else RuntimeError
-            raise kind(error["line"])
+    deadline = time.monotonic() + GRACE_S / 2  # the first to end may only have lost its peer
+    while time.monotonic() < deadline and any(process.poll() is None for process in processes):
+        time.sleep(0.05)
+    errors = [json.loads(path.read_text()) for path in exchange.glob("error-*.json")]
+    for error in sorted(errors, key=lambda error: (not error["config"], error["time"])):
+        kind = ConfigError if error["config"] else RuntimeError
+        raise kind(error["line"])
+    failed = [i for i, process in enumerate(processes) if process.poll()]
     codes = ", ".join(f"{i} with code {processes[i].returncode}" for i in failed)
     raise RuntimeError(f"processes ended early: {codes}")
 
 
 def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
     for process in processes:
-        process.terminate()
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + GRACE_S
     for process in processes:
         try:

@@ -1,7 +1,6 @@
 """From a composed config to a finished record."""
 
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from iit_lab.jobs.base import Job, Outcome, Run
 from iit_lab.jobs.build import build
 from iit_lab.jobs.reporting import summary
 from iit_lab.jobs.targets import about, at, check_targets
+from iit_lab.results import superseded
 from iit_lab.results.record import (
     differences,
     fingerprint,
@@ -72,11 +72,16 @@ def _perform(job: Job, run: Run, held: Claim) -> Mapping[str, float]:
     """Do a claimed run and write its record."""
     with _log_file(run.directory):
         began = time.monotonic()
-        outcome = processes.perform(job, run)
+        try:
+            outcome = processes.perform(job, run)
+        except ConfigError:
+            superseded.put_back(run.directory)
+            raise
         assert outcome is not None
         outcome.timing["total"] = time.monotonic() - began
         held.check()
         write(run, outcome)
+        superseded.discard(run.directory)
         failures.clear(run.directory)
         return outcome.metrics
 
@@ -122,10 +127,9 @@ def _check_same(record: Mapping[str, Any], config: Mapping[str, Any]) -> None:
 
 
 def _begin(run: Run, submitted: Mapping[str, Any], *, again: bool) -> None:
-    (run.directory / "result.json").unlink(missing_ok=True)
-    failures.clear(run.directory)
     if again:
-        shutil.rmtree(run.directory / "checkpoints", ignore_errors=True)
+        superseded.set_aside(run.directory)
+    failures.clear(run.directory)
     write_config(run.directory, submitted, list(run.overrides))
 
 

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -28,6 +28,7 @@ from iit_lab.models.base import StagedModel
 from iit_lab.tasks.base import Task
 from iit_lab.training import loggers as run_loggers
 from iit_lab.training.batches import EvaluationBatches, TrainingBatches
+from iit_lab.training.callbacks import KeepTermination
 from iit_lab.training.data import Splits, draw_splits
 from iit_lab.training.evaluation import Evaluation, evaluate
 from iit_lab.training.module import InterchangeModule
@@ -118,7 +119,10 @@ class Session:
                 control's does not.
         """
         problem.model.requires_grad_(train_model)
-        if not train_model and (intervention is None or not intervention.trainable):
+        objective = build_objective(self.run.config)
+        if intervention is not None and not objective.needs_counterfactual:
+            intervention.requires_grad_(False)  # nothing would be learnt about where variables live
+        if not train_model and not any(p.requires_grad for p in _parameters(intervention)):
             return
         assert self.settings is not None
         began = time.monotonic()
@@ -129,7 +133,7 @@ class Session:
         module = InterchangeModule(
             problem.model,
             intervention,
-            build_objective(self.run.config),
+            objective,
             self._factory("optimizer"),
             scheduler,
             tuple(group.name for group in problem.data.val),
@@ -144,6 +148,7 @@ class Session:
             batches.epochs,
             loggers=self.loggers if main else [],
             callbacks=[
+                KeepTermination(),
                 *(build_callbacks(config.callbacks, directory) if main else []),
                 *early_stopping(self.settings.monitor, self.settings.patience),
             ],
@@ -213,3 +218,7 @@ class Session:
 
     def _clock(self, phase: str, began: float) -> None:
         self.timing[phase] = self.timing.get(phase, 0.0) + time.monotonic() - began
+
+
+def _parameters(intervention: Intervention | None) -> Iterator[torch.nn.Parameter]:
+    return iter(()) if intervention is None else intervention.parameters()

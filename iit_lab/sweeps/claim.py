@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 LEASE_S = 60.0
 """A claim from another machine that is not renewed for so long is void; owners renew thrice as often."""
+DEAD = 5
+"""Leases after which, by the file's own date, nobody needs to watch a claim any longer to call it void."""
 PATIENCE_S = 2.0
 MARKER = ".claim"
 
@@ -76,6 +78,7 @@ def claimed(directory: Path) -> bool:
     if not (directory / MARKER).exists():
         return False
     lease = _lease(directory)
+    _bury(lease, directory)
     try:
         lease.acquire(timeout=0)
     except Timeout:
@@ -96,6 +99,7 @@ def _lease(directory: Path) -> SoftFileLease:
 
 def _acquire(lease: SoftFileLease, directory: Path, *, wait: bool) -> None:
     """Take the lease, or give up once its owner is known to be alive."""
+    _bury(lease, directory)
     began, seen, told = time.monotonic(), _renewed(directory), False
     while True:
         try:
@@ -103,16 +107,31 @@ def _acquire(lease: SoftFileLease, directory: Path, *, wait: bool) -> None:
             return
         except Timeout:
             owner = lease.owner
-        if owner is None:
-            continue
-        here = owner.hostname == _this_machine()
+        here = owner is not None and owner.hostname == _this_machine()
         alive = here or _renewed(directory) != seen or time.monotonic() - began > 2 * LEASE_S
-        who = f"process {owner.pid} on {'this machine' if here else owner.hostname}"
+        where = "this machine" if here else owner.hostname if owner else "some machine"
+        who = f"process {owner.pid if owner else '?'} on {where}"
         if alive and not wait:
             raise ClaimedError(f"{directory}: {who} works on it") from None
         if not told:
             log.info("%s: waiting for %s", directory, who)
             told = True
+
+
+def _bury(lease: SoftFileLease, directory: Path) -> None:
+    """Remove a claim that is so old that its owner must be gone, whatever machine it was on.
+
+    An owner who lives all the same, behind a clock that is far off, finds out before it writes its record.
+    """
+    try:
+        marker = (directory / MARKER).stat()
+    except OSError:
+        return
+    age = time.time() - marker.st_mtime
+    empty = marker.st_size == 0  # its owner was killed before it could write its name
+    if age > DEAD * LEASE_S or (empty and age > LEASE_S):
+        log.warning("%s: its owner has not been heard of for long, its claim is void", directory)
+        lease.force_break()
 
 
 def _renewed(directory: Path) -> int | None:

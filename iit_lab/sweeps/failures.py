@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 FAILURES: list["Failure"] = []
 """What this process's launchers have seen fail; the command prints it after Hydra returns."""
 FILE = "error.json"
+NOT_BEGUN = "was not begun"
 NO_RECORD = "ended without a record: killed, out of memory or out of time?"
 
 

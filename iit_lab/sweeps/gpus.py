@@ -43,7 +43,9 @@ class OnOneGpu:
 
 def take(gpus: Sequence[str], folder: Path) -> tuple[str, FileLock]:
     """Lock the first GPU that is free; wait if none is. The system frees it when this process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o1777)  # other users of the machine lock their GPUs here too
     while True:
         for gpu in gpus:
             lock = FileLock(folder / f"{gpu}.lock", mode=0o666)
@@ -63,5 +65,8 @@ def find_gpus() -> tuple[str, ...]:
     if shutil.which("nvidia-smi") is None:
         return ()
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return ()
     return tuple(done.stdout.split()) if done.returncode == 0 else ()

@@ -1,11 +1,11 @@
 """What a sweep still has to do: finished cells are left alone, and a cell is never mistaken for another."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iit_lab.results import superseded
 from iit_lab.results.record import differences, fingerprint, read_config, read_result, write_config
 from iit_lab.sweeps import failures
 from iit_lab.sweeps.claim import ClaimedError, claim, claimed
@@ -44,12 +44,16 @@ def finished(cell: Cell) -> bool:
         return False
     begun = read_config(cell.directory)
     same = begun["fingerprint"] == fingerprint(cell.config)
-    state = "finished" if record.exists() else "begun" if (cell.directory / "checkpoints").exists() else None
-    if not same and state is not None:
+    state = (
+        "finished" if record.exists() else "begun" if (cell.directory / "checkpoints").exists() else "planned"
+    )
+    if not same and not (
+        state == "planned" and failures.read(cell.directory)
+    ):  # a mistake that is mended now
         keys = ", ".join(describe(begun["config"], cell.config)[:6])
         raise ValueError(
             f"{cell.directory}: {state} with another config, they differ in {keys}; name another sweep, "
-            "or do these cells again with rerun=true"
+            "or do the cells again with rerun=true"
         )
     if record.exists():
         read_result(cell.directory)
@@ -95,8 +99,7 @@ def _begin(cell: Cell, *, anew: bool) -> bool:
     try:
         with claim(cell.directory):
             if anew:
-                (cell.directory / "result.json").unlink(missing_ok=True)
-                shutil.rmtree(cell.directory / "checkpoints", ignore_errors=True)
+                superseded.set_aside(cell.directory)
             failures.clear(cell.directory)
             write_config(cell.directory, {**cell.config, "rerun": False}, list(cell.overrides))
     except ClaimedError:

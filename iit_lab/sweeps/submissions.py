@@ -53,7 +53,7 @@ def waiting(sweep: Path, names: Sequence[str] | None = None) -> dict[str, str]:
         RuntimeError: if something was submitted and `squeue` does not answer.
     """
     files = sorted((sweep / FOLDER).glob("*.json"))
-    announced = {f.stem: read_json(f)["cells"] for f in files if names is None or f.stem in names}
+    announced = {f.stem: _cells(f) for f in files if names is None or f.stem in names}
     if not announced:
         return {}
     found = {}
@@ -65,12 +65,24 @@ def waiting(sweep: Path, names: Sequence[str] | None = None) -> dict[str, str]:
     return found
 
 
+def _cells(file: Path) -> list[str]:
+    """What a submission is made of; nothing if it was withdrawn meanwhile."""
+    try:
+        return read_json(file)["cells"]
+    except (ValueError, KeyError) as error:
+        log.warning("%s: %s", file, error)
+        return []
+
+
 def _queue(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """(job, job name, state) of every task in the queue that bears one of the names."""
     if shutil.which("squeue") is None:
         raise RuntimeError("cells of this sweep were submitted to SLURM, and squeue is not found here")
     command = ["squeue", "--noheader", "--array", "--format=%i|%j|%T", f"--name={','.join(names)}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError("squeue: no answer for two minutes") from error
     if done.returncode != 0:
         raise RuntimeError(f"squeue: {done.stderr.strip().splitlines()[-1:] or done.returncode}")
     rows = [tuple(line.strip().split("|")) for line in done.stdout.splitlines() if line.strip()]

@@ -2,8 +2,11 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,18 @@ def progress(every_s: float = 5.0) -> Callback:
     return RichProgressBar() if sys.stdout.isatty() else PlainProgress(every_s)
 
 
+class KeepTermination(Callback):
+    """What SIGTERM does stays as it was: Lightning would end a SLURM job before it can be queued again."""
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Undo what Lightning has set."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
+
+
 class Checkpoint(Callback):
     """Keeps the two newest states to resume from, `checkpoints/last.ckpt` and `previous.ckpt`.
 
@@ -78,7 +93,9 @@ class Checkpoint(Callback):
                 self._keep(temporary)
         except OSError as error:  # a full disk is no reason to lose what has been trained so far
             log.warning("%s: no checkpoint could be saved (%s)", self.folder, error.strerror or error)
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            trainer.strategy.barrier()  # at which the other processes wait for the one that could not save
         self._last = time.monotonic()
 
     def _keep(self, newest: Path) -> None:

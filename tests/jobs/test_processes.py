@@ -126,6 +126,7 @@ def _runs(pid: int) -> bool:
     [
         ("alignment.layer=7", "alignment.layer=7: mlp 16-16-16 has layers 0..2"),
         ("hardware.strategy=ddp_spawn", "hardware.strategy=ddp_spawn: starts processes itself; use ddp"),
+        ("hardware.devices=0", "hardware.devices=0: at least 1"),
         ("job.batch_size=1", "job.batch_size=1: 2 processes share a batch"),
         ("hardware=ddp", "hardware.devices=2: this machine has"),
     ],
@@ -137,6 +138,19 @@ def test_mistakes(launch, override, line):
     assert line in launched.output
     assert "Traceback" not in launched.output
     assert not (launched.directory / "result.json").exists()
+
+
+def test_behaviour_beside_a_subspace_that_has_nothing_to_learn(launch):
+    """DDP refuses parameters that take no part in the loss."""
+    run = (
+        "experiment=equality_iit",
+        "debug=fast",
+        "objective=behaviour",
+        "intervention=rotated",
+        "intervention.rank=2",
+    )
+    run += ("intervention.rank=2",)
+    assert launch(*run, DDP, directory="two").metrics.keys() == launch(*run, directory="one").metrics.keys()
 
 
 def test_evaluation_on_two_processes(launch):

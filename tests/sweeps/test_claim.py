@@ -112,6 +112,26 @@ def test_a_claim_that_another_machine_renews_is_respected(tmp_path, monkeypatch)
         thread.join()
 
 
+def test_a_claim_that_is_very_old_is_void_at_once(tmp_path):
+    marker = _from_another_machine(tmp_path)
+    os.utime(marker, (0, 0))
+    assert not claimed(tmp_path)
+    marker = _from_another_machine(tmp_path)
+    os.utime(marker, (0, 0))
+    began = time.monotonic()
+    with claim(tmp_path) as held:
+        held.check()
+        assert time.monotonic() - began < module.PATIENCE_S
+
+
+@pytest.mark.parametrize("text", ["", "filelock/2\npid=1", "nonsense"])
+def test_a_claim_that_was_cut_short_is_void(tmp_path, text):
+    (tmp_path / MARKER).write_text(text)
+    os.utime(tmp_path / MARKER, (time.time() - 2 * module.LEASE_S,) * 2)
+    with claim(tmp_path) as held:
+        held.check()
+
+
 def test_an_owner_who_was_overtaken_notices_before_it_writes(tmp_path):
     with claim(tmp_path) as held:
         marker = tmp_path / MARKER

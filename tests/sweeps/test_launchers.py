@@ -213,6 +213,33 @@ def test_a_launcher_that_cannot_run_harms_nothing(launch, tmp_path, monkeypatch)
     assert {path: path.read_bytes() for path in cells(tmp_path)[0].iterdir() if path.is_file()} == before
 
 
+def test_a_rerun_that_is_refused_leaves_the_record_it_had(launch, tmp_path):
+    launch(*SWEEP, "seed=0")
+    before = {path: path.read_bytes() for path in cells(tmp_path)[0].iterdir() if path.is_file()}
+    wrong = ("rerun=true", "callbacks.checkpoint.every_s=-1")
+    output = launch(*SWEEP, "seed=0", *wrong, code=1).output
+    assert re.search(
+        r"1 cells failed\n.*\n\S+ +callbacks.checkpoint.every_s=-1(\.0)?: must be above 0", output
+    )
+    after = {path: path.read_bytes() for path in before if path.name != "iit_lab.log"}
+    assert after == {path: content for path, content in before.items() if path.name != "iit_lab.log"}
+    assert not (cells(tmp_path)[0] / "superseded").exists()
+    single = cells(tmp_path)[0].parent / "single"
+    launch(*CELL, directory=str(single))
+    record = (single / "result.json").read_bytes()
+    launch(*CELL, *wrong, directory=str(single), code=1)
+    assert (single / "result.json").read_bytes() == record
+
+
+def test_a_rerun_leaves_nothing_of_the_run_before(launch, tmp_path):
+    launch(*SWEEP, "seed=0")
+    (cell,) = cells(tmp_path).values()
+    (cell / "network.json").rename(cell / "left_over.json")
+    launch(*SWEEP, "seed=0", "rerun=true")
+    assert not (cell / "left_over.json").exists() and not (cell / "superseded").exists()
+    assert read_result(cell)["metrics"]
+
+
 def test_a_job_that_only_shows_something_leaves_no_cells(launch, tmp_path):
     output = launch("-m", "sweep=mine", "job=sites", "model.network.hidden=[3],[4]").output
     assert output.count("layer0.block_output") == 2

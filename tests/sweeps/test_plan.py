@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from iit_lab.results.record import read_config, write_config, write_result
+from iit_lab.results import superseded
+from iit_lab.results.record import read_config, read_result, write_config, write_result
 from iit_lab.sweeps import failures
 from iit_lab.sweeps.claim import claim
 from iit_lab.sweeps.plan import Cell, describe, prepare
@@ -56,10 +57,14 @@ def test_a_finished_cell_of_another_config_is_refused_with_the_keys_and_nothing_
     assert not (tmp_path / "seed-0").exists()
 
 
-def test_a_cell_that_has_begun_with_another_config_is_refused_only_if_there_is_something_to_lose(tmp_path):
+def test_a_cell_of_another_config_is_refused_unless_it_has_failed_with_nothing_to_lose(tmp_path):
+    """It may be another command's, which is about to run it."""
     begun = cell(tmp_path, 0)
     write_config(begun.directory, begun.config, [])
     changed = cell(tmp_path, 0, job={"steps": 9})
+    with pytest.raises(ValueError, match="planned with another config"):
+        prepare([changed], {"seed-0": "queued"}, rerun=False)
+    failures.record(begun.directory, "broken")
     assert prepare([changed], {}, rerun=False) == ([changed], [])
     (begun.directory / "checkpoints").mkdir()
     with pytest.raises(ValueError, match="begun with another config"):
@@ -74,6 +79,10 @@ def test_rerun_forgets_what_was_done_and_is_not_recorded(tmp_path):
     assert not (tmp_path / "seed-0" / "result.json").exists()
     assert not (tmp_path / "seed-0" / "checkpoints").exists()
     assert read_config(tmp_path / "seed-0")["config"]["rerun"] is False
+    assert (tmp_path / "seed-0" / "superseded" / "result.json").exists()
+    superseded.put_back(tmp_path / "seed-0")
+    assert read_result(tmp_path / "seed-0")["config"]["job"] == {"steps": 5}
+    assert not (tmp_path / "seed-0" / "superseded").exists()
 
 
 @pytest.mark.parametrize("name", ["config.json", "result.json"])

@@ -11,8 +11,13 @@ from iit_lab.training.callbacks import Checkpoint
 class Strategy:
     """One process."""
 
+    barriers = 0
+
     def broadcast(self, value: bool) -> bool:
         return value
+
+    def barrier(self) -> None:
+        self.barriers += 1
 
 
 class Trainer(pl.Trainer):
@@ -60,6 +65,7 @@ def test_a_full_disk_is_a_warning_and_leaves_what_there_was(tmp_path, trainer, c
     steps(callback, trainer, 1)
     trainer.full = True
     steps(callback, trainer, 2)
+    assert trainer.strategy.barriers == 1, "the other processes wait at Lightning's"
     assert "no checkpoint could be saved (No space left on device)" in caplog.text
     assert [path.read_text() for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
     trainer.full = False
