@@ -103,3 +103,16 @@ def test_equality_iit_puts_both_variables_where_it_should(launch):
         assert metrics[f"test/iia/{name}"] >= 0.99
         assert 0.4 <= metrics[f"elsewhere/layer_2/iia/{name}"] <= 0.65
     assert metrics["test/accuracy"] >= 0.99
+
+
+def test_training_in_bfloat16_is_an_option(launch):
+    """Other weights, still whole ones in the file; and no other fingerprint."""
+    run = ("experiment=equality_iit", "debug=fast", "job.elsewhere=[]")
+    one, other = (
+        launch(*run, directory="one"),
+        launch(*run, "hardware.precision=bf16-mixed", directory="other"),
+    )
+    weights = [load_file(launched.directory / "network.safetensors") for launched in (one, other)]
+    assert all(tensor.dtype == torch.float32 for tensor in weights[1].values())
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert one.result["fingerprint"] == other.result["fingerprint"]
