@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from iit_lab.config import ConfigError, plain
+from iit_lab.results import superseded
 from iit_lab.results.record import OUTSIDE, read_result
 from iit_lab.sweeps import failures, states, submissions
 from iit_lab.sweeps.names import cell_name
@@ -111,9 +112,11 @@ class CellLauncher(Launcher):
             if failed := failures.read(cell.directory):
                 failures.FAILURES.append(failed)
             elif states.look(cell.directory, {}).state in ("failed", "unfinished"):
-                begun = (cell.directory / "iit_lab.log").exists()
+                begun = not superseded.untouched(cell.directory)
                 line = failures.NO_RECORD if begun else failures.NOT_BEGUN
                 failures.FAILURES.append(failures.Failure(cell.directory, line))
+                if not begun:
+                    superseded.put_back(cell.directory)
 
     def _compose(self, overrides: Sequence[str]) -> Cell:
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))

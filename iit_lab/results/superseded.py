@@ -40,6 +40,11 @@ def put_back(directory: Path) -> None:
     aside.rmdir()
 
 
+def untouched(directory: Path) -> bool:
+    """Whether the new run has left nothing yet but the config it was to have."""
+    return {path.name for path in directory.iterdir()} <= {*KEPT, "config.json"}
+
+
 def discard(directory: Path) -> None:
     """Remove what was set aside: there is a new record."""
     shutil.rmtree(directory / FOLDER, ignore_errors=True)

@@ -231,6 +231,23 @@ def test_a_rerun_that_is_refused_leaves_the_record_it_had(launch, tmp_path):
     assert (single / "result.json").read_bytes() == record
 
 
+def test_a_rerun_that_cannot_be_submitted_leaves_the_record_it_had(launch, tmp_path, monkeypatch):
+    """A SLURM whose sbatch refuses, as for an unknown account."""
+    launch(*SWEEP, "seed=0")
+    record = (cells(tmp_path)[0] / "result.json").read_bytes()
+    for command in ("sbatch", "srun", "squeue", "scontrol", "sacct", "sinfo"):
+        script = tmp_path / "bin" / command
+        script.parent.mkdir(exist_ok=True)
+        refuse = "echo Invalid account >&2; exit 1" if command == "sbatch" else "exit 0"
+        script.write_text(f"#!/bin/sh\n{refuse}\n")
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    output = launch(*SWEEP, "seed=0", "rerun=true", "hydra/launcher=slurm", code=1).output
+    assert "Invalid account" in output and "was not begun" in output
+    assert "Traceback" not in output
+    assert (cells(tmp_path)[0] / "result.json").read_bytes() == record
+
+
 def test_a_rerun_leaves_nothing_of_the_run_before(launch, tmp_path):
     launch(*SWEEP, "seed=0")
     (cell,) = cells(tmp_path).values()
