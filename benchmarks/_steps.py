@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from iit_lab.causal.batch import InterchangeBatch
 from iit_lab.interventions.engine import finish, prefix
+from iit_lab.objectives.base import Observed
 from iit_lab.training.module import InterchangeModule
 
 
@@ -56,7 +57,7 @@ class OursCached(Ours):
         module = self.module
         outputs = finish(module.model, module.intervention, batch, self.prefixes[id(batch)])
         labels = batch.base_label, batch.counterfactual_label
-        return module.objective(outputs.base, outputs.counterfactual, *labels)["loss"]
+        return module.objective(Observed(outputs.base, outputs.counterfactual, *labels))["loss"]
 
 
 def check_same(steps: Sequence[Step], batches: Sequence[InterchangeBatch], tolerance: float = 1e-4) -> None:

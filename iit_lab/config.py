@@ -23,9 +23,10 @@ class ConfigError(ValueError):
 
 @dataclass
 class ModelConfig:
-    """A network: how it is built, from which seed, with which weights, and whether they are trained."""
+    """A network: how it is built, what reads its prompts, its seed, weights, and whether they are trained."""
 
     network: dict[str, Any] = MISSING
+    tokenizer: dict[str, Any] | None = None
     seed: int = MISSING
     weights: str | None = None
     trainable: bool = True
@@ -40,6 +41,8 @@ class HardwareConfig:
     strategy: str = "auto"
     precision: str = "32-true"
     threads: int | None = None
+    memory_gb: float | None = None
+    stack_rows: int = 2048
 
 
 @dataclass

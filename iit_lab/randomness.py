@@ -1,6 +1,8 @@
 """Named random generators: every draw comes from the config's seed, whatever else ran before."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -14,3 +16,11 @@ def seed_of(seed: int, *names: str | int) -> int:
 def generator_for(seed: int, *names: str | int) -> torch.Generator:
     """A fresh CPU generator for one purpose; the same arguments give the same numbers."""
     return torch.Generator().manual_seed(seed_of(seed, *names))
+
+
+@contextmanager
+def seeding(generator: torch.Generator) -> Iterator[None]:
+    """Within it torch's global generator, from which libraries draw weights, follows an explicit one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        yield

@@ -76,6 +76,7 @@ def place(
     units: Units = None,
     variables: Mapping[str, Any] | Sequence[str] | None = None,
     trainable: bool = True,
+    per_position: bool = False,
 ) -> Alignment:
     """Build an alignment from a config.
 
@@ -89,6 +90,7 @@ def place(
         variables: None for all variables at that one place; a list of some of them; or, per variable,
             what differs for it (`{left_equality: {units: "0:8"}}`), or a list of such places.
         trainable: whether subspaces are trained.
+        per_position: a subspace for each position instead of one over all of them together.
 
     Raises:
         ValueError: for an unknown variable or key, or indices that cannot be read.
@@ -104,8 +106,15 @@ def place(
     sites = {}
     for name, places in variables.items():
         several: list[Any] = list(places) if isinstance(places, list | tuple) else [places]
-        sites[name] = tuple(_site(f"variables.{name}", default, own or {}) for own in several)
+        found = [_site(f"variables.{name}", default, own or {}) for own in several]
+        sites[name] = tuple(one for site in found for one in (_each(site) if per_position else [site]))
     return Alignment(sites, trainable)
+
+
+def _each(site: Site) -> list[Site]:
+    if site.positions is None:
+        raise ValueError("per_position=True: name the positions, such as position=0:6")
+    return [replace(site, positions=(position,)) for position in site.positions]
 
 
 def _site(path: str, default: Mapping[str, Any], own: Mapping[str, Any]) -> Site:

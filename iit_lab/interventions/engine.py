@@ -4,17 +4,18 @@ Sources run only as far as their deepest site. The base runs once to the first s
 from there the intervened run, and the base's own where it is wanted, go on together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from iit_lab.causal.batch import InterchangeBatch, Outputs
-from iit_lab.interventions.intervention import Intervention, source_of
-from iit_lab.models.base import Activation, Point, StagedModel
+from iit_lab.interventions.intervention import Intervention, chain, source_of
+from iit_lab.models.base import Activation, Edit, Point, StagedModel
 from iit_lab.sites import Site
 
 
@@ -109,21 +110,32 @@ def interchange(
     return finish(model, intervention, batch, before, want_base=want_base)
 
 
+def whole_sites(intervention: Intervention, variables: Sequence[str]) -> list[Site]:
+    """The places of some variables with all their units, each once."""
+    return list(dict.fromkeys(place.site.whole for place in intervention.touched(variables)))
+
+
 def full_swap(
     model: StagedModel, intervention: Intervention, batch: InterchangeBatch
 ) -> list[Float[Tensor, "batch classes"]]:
     """Logits with the whole sites of all the batch's variables taken from one source, for each source."""
-    places = intervention.touched(batch.variables)
-    sites = list(dict.fromkeys(place.site.whole for place in places))
-    outputs = []
-    for source in batch.sources:
-        collected = model.collect(source, sites)
-        edits = {
-            model.point(site.layer, site.component): _replace(model, site, collected[site]) for site in sites
-        }
-        outputs.append(model.run(batch.base, edits))
-    return outputs
+    sites = whole_sites(intervention, batch.variables)
+    return [replace_sites(model, model.collect(source, sites), batch.base) for source in batch.sources]
 
 
-def _replace(model: StagedModel, site: Site, values: Tensor):
-    return lambda activation: model.write(activation, site, values)
+def replace_sites(
+    model: StagedModel, values: Mapping[Site, Float[Tensor, "batch width"]], base: Activation, start: int = 0
+) -> Float[Tensor, "batch classes"]:
+    """Logits with the activations of whole sites replaced.
+
+    Args:
+        model: the network.
+        values: what to put there.
+        base: the input of stage `start`.
+        start: the first stage to run.
+    """
+    edits: dict[Point, list[Edit]] = {}
+    for site, value in values.items():
+        point = model.point(site.layer, site.component)
+        edits.setdefault(point, []).append(partial(model.write, site=site, values=value))
+    return model.run(base, {point: chain(several) for point, several in edits.items()}, start=start)

@@ -39,6 +39,7 @@ class Intervention(nn.Module):
         subspace: builds a subspace from `width`, `variables`, `rank` and `generator`.
         rank: dimensions per variable; None leaves the choice to the subspace.
         generator: source of initial bases.
+        ranks: of a grid's cells, of which each is an intervention with one rank; refused here.
 
     Raises:
         ValueError: if sites of different variables overlap without being the same, or a rank does not fit.
@@ -52,8 +53,11 @@ class Intervention(nn.Module):
         subspace: Callable[..., Subspace],
         generator: torch.Generator,
         rank: int | None = None,
+        ranks: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        if ranks is not None:
+            raise ValueError(f"ranks={list(ranks)}: only a grid has several; use alignment=grid, or rank")
         alignment = alignment.checked(model)
         self.alignment, self.write, self.rank = alignment, write, rank
         sites = list(dict.fromkeys(site for places in alignment.values() for site in places))
@@ -76,7 +80,8 @@ class Intervention(nn.Module):
         self.subspaces = nn.ModuleList(self._at)
         for i, width in enumerate(widths):
             self.register_buffer(f"mean_{i}", torch.zeros(width), persistent=write.needs_mean)
-        self.requires_grad_(alignment.trainable)
+        if not alignment.trainable:
+            self.requires_grad_(False)
 
     @property
     def trainable(self) -> bool:
@@ -102,13 +107,51 @@ class Intervention(nn.Module):
             self._touched[key] = sorted(places, key=lambda place: (place.point, place.index))
         return self._touched[key]
 
+    @property
+    def anneals(self) -> bool:
+        """Whether a subspace changes as training goes on."""
+        return any(subspace.anneals for subspace in self._at)
+
+    def anneal(self, progress: float) -> None:
+        """Tell the subspaces which share of training is done, from 0 to 1."""
+        for subspace in self._at:
+            if subspace.anneals:
+                subspace.anneal(progress)
+
+    def size(self) -> Float[Tensor, ""]:
+        """Share of their sites that the variables take up, where it is learned; averaged over them."""
+        found = [
+            size
+            for place in self.places
+            for name in place.variables
+            if (size := self.subspace(place).size(name)) is not None
+        ]
+        return torch.stack(found).mean() if found else self.get_buffer("mean_0").new_zeros(())
+
+    @torch.no_grad()
+    def sizes(self) -> dict[str, float]:
+        """The same per variable, in whole units or directions; nothing for a variable whose size is fixed."""
+        found: dict[str, list[float]] = {}
+        for place in self.places:
+            subspace = self.subspace(place)
+            for name in place.variables:
+                if subspace.size(name) is not None:
+                    share = subspace.directions(name).shape[1] / subspace.width
+                    found.setdefault(name, []).append(share)
+        return {name: sum(values) / len(values) for name, values in found.items()}
+
     @torch.no_grad()
     def calibrate(self, model: StagedModel, inputs: Tensor) -> None:
-        """Take the sites' mean activations over `inputs`, if the write needs them."""
-        if self.write.needs_mean:
-            collected = model.collect(inputs, [place.site for place in self.places])
-            for place in self.places:
+        """Take from the sites' activations on `inputs` what the write and the subspaces need of them."""
+        wanted = [place for place in self.places if self.write.needs_mean or self.subspace(place).needs_data]
+        if not wanted:
+            return
+        collected = model.collect(inputs, [place.site for place in wanted])
+        for place in wanted:
+            if self.write.needs_mean:
                 self.get_buffer(f"mean_{place.index}").copy_(collected[place.site].mean(0))
+            if self.subspace(place).needs_data:
+                self.subspace(place).fit(collected[place.site])
 
     def edits(
         self,
@@ -128,7 +171,7 @@ class Intervention(nn.Module):
             subspace = self.subspace(place)
             swap = partial(subspace.swap, basis=subspace.basis())
             edits.setdefault(place.point, []).append(partial(self._edit, model, batch, sources, place, swap))
-        return {point: _chain(several) for point, several in edits.items()}
+        return {point: chain(several) for point, several in edits.items()}
 
     def _edit(
         self,
@@ -158,7 +201,7 @@ def source_of(batch: InterchangeBatch, variable: str, write: Write) -> int:
     return batch.source_index(variable) if write.counterfactual else 0
 
 
-def _chain(edits: Sequence[Edit]) -> Edit:
+def chain(edits: Sequence[Edit]) -> Edit:
     """Several edits as one."""
     return edits[0] if len(edits) == 1 else lambda activation: reduce(_apply, edits, activation)
 

@@ -1,7 +1,9 @@
 """`job=align`: find where variables live in a frozen network (distributed alignment search)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -10,7 +12,9 @@ from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs import controls
 from iit_lab.jobs.base import Outcome, Run
 from iit_lab.jobs.build import load_network
+from iit_lab.jobs.cells import is_grid
 from iit_lab.jobs.fit import Fit
+from iit_lab.jobs.layers import align_all, all_cells
 from iit_lab.jobs.networks import obtain
 from iit_lab.jobs.release import save_alignment, save_causal_model
 from iit_lab.jobs.session import Problem, Session
@@ -23,9 +27,25 @@ class Align(Fit):
 
     Args:
         min_accuracy: refuse a network that solves the task less often; None for any (keys of `Fit` besides).
+        budget: which of `budgets` the experiment's other keys refer to.
+        budgets: sizes of a fit, by name.
     """
 
     min_accuracy: float | None = None
+    budget: str | None = None
+    budgets: Mapping[str, Any] = field(default_factory=dict)
+
+    def prepare(self, run: Run) -> None:
+        """Build everything once; of a grid, its first cell."""
+        super().prepare(all_cells(run)[0] if is_grid(run) else run)
+
+    def spreads(self, run: Run) -> bool:
+        """A grid's cells are spread over devices, a single alignment's batches are shared."""
+        return is_grid(run)
+
+    def perform(self, run: Run) -> Outcome:
+        """Align; every cell of a grid."""
+        return align_all(self, run) if is_grid(run) else super().perform(run)
 
     def trains_network(self, config: DictConfig) -> bool:
         """Never."""

@@ -20,12 +20,14 @@ class Run:
         overrides: as typed on the command line.
         home: of the run, where an earlier attempt's checkpoints are. Where several processes do one run, all
             but the first have a directory of their own, which nobody keeps; None if it is the same.
+        part: which part of the run's cells this process does, of how many; all of them by default.
     """
 
     config: DictConfig
     directory: Path
     overrides: tuple[str, ...] = ()
     home: Path | None = None
+    part: tuple[int, int] = (0, 1)
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -65,6 +67,11 @@ class Job(ABC):
     def prepare(self, run: Run) -> None:
         """Find what is wrong with the config, and make what it requires, before processes are started."""
         del run
+
+    def spreads(self, run: Run) -> bool:
+        """Whether several devices each do a part of the run's cells, instead of sharing every batch."""
+        del run
+        return False
 
     @abstractmethod
     def perform(self, run: Run) -> Outcome | None:

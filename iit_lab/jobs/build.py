@@ -1,6 +1,7 @@
 """Turning a checked config into objects. What a node needs from the run is passed to it here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from iit_lab.causal.policy import CounterfactualPolicy
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs.targets import about, at, make
 from iit_lab.models.base import StagedModel
+from iit_lab.models.tokenizers import Tokenizer
 from iit_lab.objectives.base import Objective
 from iit_lab.randomness import generator_for
 from iit_lab.results import artefacts
@@ -23,25 +25,48 @@ THREADS = torch.get_num_threads()
 
 
 def build(node: DictConfig | Mapping[str, Any], **runtime: Any) -> Any:
-    """Instantiate a node; a partial one is called with what the run gives it."""
+    """Instantiate a node; a partial one is called with what it takes of what the run gives it."""
     built = make(node)
-    return built(**runtime) if node.get("_partial_") else built
+    if not node.get("_partial_"):
+        return built
+    return built(**{key: value for key, value in runtime.items() if _takes(built, key)})
+
+
+def _takes(function: Callable[..., Any], argument: str) -> bool:
+    parameters = signature(function).parameters
+    return argument in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+
+def build_tokenizer(config: DictConfig) -> Tokenizer | None:
+    """The network's tokenizer, if it reads text."""
+    if config.model.tokenizer is None:
+        return None
+    with at("model.tokenizer"):
+        return build(config.model.tokenizer)
 
 
 def build_task(config: DictConfig) -> Task:
-    """The task."""
+    """The task; one of prompts encodes them with the network's tokenizer."""
+    tokenizer = build_tokenizer(config)
     with at("task"):
-        return build(config.task)
+        return build(config.task, tokenizer=tokenizer)
 
 
 def build_model(config: DictConfig, task: Task) -> StagedModel:
     """The network with its initial weights."""
+    tokenizer = build_tokenizer(config)
+    known: dict[str, Any] = {}
+    if tokenizer is not None:
+        known["vocabulary"] = len(tokenizer)
     with at("model.network"):
+        if tokenizer is not None and task.answers and _takes(make(config.model.network), "answers"):
+            known["answers"] = tokenizer.single(task.answers)
         return build(
             config.model.network,
             input_shape=task.input_shape,
             n_classes=task.n_classes,
             generator=generator_for(config.model.seed, "network"),
+            **known,
         )
 
 

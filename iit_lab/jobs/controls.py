@@ -4,20 +4,21 @@ Each runs the job's alignment again with one thing made wrong. The network is th
 loaded, except for `untrained`; subspaces that are trainable are fitted to it, frozen, on the same budget.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from omegaconf import ListConfig
 
 from iit_lab.config import ConfigError
-from iit_lab.interventions.intervention import Intervention
+from iit_lab.interventions.intervention import Intervention, Place
 from iit_lab.jobs.build import build_intervention, build_model
 from iit_lab.jobs.session import Problem, Session
 from iit_lab.jobs.targets import about
 from iit_lab.subspaces.identity import IdentitySlice
-from iit_lab.subspaces.rotation import LowRankRotation, OrthonormalSubspace
+from iit_lab.subspaces.rotation import LowRankRotation
 from iit_lab.training.evaluation import Evaluation
 
 
@@ -58,11 +59,24 @@ def random_subspace(session: Session, problem: Problem, main: Main) -> Evaluatio
     """Random directions of the whole site, as many as each variable has."""
     fitted = _fitted(main)
     whole = replace(problem, alignment=problem.alignment.whole())
-    ranks = [
-        slot.stop - slot.start for place in fitted.places for slot in fitted.subspace(place).slots.values()
-    ]
-    intervention = session.intervention(whole, subspace=LowRankRotation, rank=max(ranks))
+    ranks: dict[str, int] = {}
+    for place in fitted.places:
+        for name in place.variables:
+            rank = fitted.subspace(place).directions(name).shape[1]
+            ranks[name] = max(rank, ranks.get(name, 0))
+    intervention = session.intervention(whole, subspace=partial(_random, ranks))
     return session.evaluate(whole, intervention)
+
+
+def _random(
+    ranks: Mapping[str, int],
+    width: int,
+    variables: tuple[str, ...],
+    rank: int | None,
+    generator: torch.Generator,
+) -> LowRankRotation:
+    del rank  # the config's, of the fitted subspace
+    return LowRankRotation(width, variables, {name: ranks[name] for name in variables}, generator)
 
 
 def wrong_model(session: Session, problem: Problem, main: Main) -> Evaluation:
@@ -92,25 +106,26 @@ def axis_aligned(session: Session, problem: Problem, main: Main) -> Evaluation:
     return session.evaluate(problem, intervention)
 
 
-def snap(intervention: Intervention, place: Any) -> IdentitySlice:
-    """The axis-aligned subspace nearest to a rotated one: unit by unit, the largest weight first."""
+def snap(intervention: Intervention, place: Place) -> IdentitySlice:
+    """The axis-aligned subspace nearest to a fitted one: unit by unit, the largest weight first.
+
+    A variable gets as many units as it had directions, so one that lives in units already keeps them.
+    """
     subspace = intervention.subspace(place)
-    if isinstance(subspace, IdentitySlice):
-        return subspace
-    assert isinstance(subspace, OrthonormalSubspace)
-    basis = subspace.basis().detach()
-    weights = torch.stack([basis[:, slot].square().sum(1) for slot in subspace.slots.values()])
-    room = [slot.stop - slot.start for slot in subspace.slots.values()]
-    units: list[list[int]] = [[] for _ in room]
+    columns = [subspace.directions(name) for name in place.variables]
+    weights = torch.stack([each.square().sum(1) for each in columns])
+    room = {name: each.shape[1] for name, each in zip(place.variables, columns, strict=True)}
+    units: dict[str, list[int]] = {name: [] for name in room}
     taken: set[int] = set()
     for entry in weights.flatten().argsort(descending=True, stable=True).tolist():
         variable, unit = divmod(entry, subspace.width)
-        if unit not in taken and len(units[variable]) < room[variable]:
-            units[variable].append(unit)
+        name = place.variables[variable]
+        if unit not in taken and len(units[name]) < room[name]:
+            units[name].append(unit)
             taken.add(unit)
     rest = [unit for unit in range(subspace.width) if unit not in taken]
-    order = [unit for chosen in units for unit in chosen] + rest
-    return IdentitySlice(subspace.width, tuple(subspace.slots), room[0], units=order)
+    order = [unit for chosen in units.values() for unit in chosen] + rest
+    return IdentitySlice(subspace.width, place.variables, room, units=order)
 
 
 def _fitted(main: Main) -> Intervention:

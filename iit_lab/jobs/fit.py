@@ -26,7 +26,7 @@ from iit_lab.jobs.build import (
     build_task,
     set_threads,
 )
-from iit_lab.jobs.reporting import comparison, log_report, result_table, save_report
+from iit_lab.jobs.reporting import brief, comparison, log_report, result_table, save_report
 from iit_lab.jobs.session import FitSettings, Problem, Session
 from iit_lab.jobs.targets import at
 from iit_lab.models.base import StagedModel
@@ -81,9 +81,9 @@ class Fit(Job, ABC):
 
     def prepare(self, run: Run) -> None:
         """Build everything once."""
-        self._build(run)
+        self.build(run)
 
-    def _build(self, run: Run) -> tuple[Task, StagedModel, Alignment, list[str], Path | None]:
+    def build(self, run: Run) -> tuple[Task, StagedModel, Alignment, list[str], Path | None]:
         """Task, network with its weights, alignment, controls, and where the weights came from."""
         config = run.config
         names = controls.names(config.control)
@@ -101,16 +101,16 @@ class Fit(Job, ABC):
     def perform(self, run: Run) -> Outcome:
         """Fit, evaluate, run the controls, save."""
         config = run.config
-        task, model, alignment, names, origin = self._build(run)
+        task, model, alignment, names, origin = self.build(run)
         pl.seed_everything(config.seed, verbose=False)
-        settings = FitSettings(**{f.name: getattr(self, f.name) for f in fields(FitSettings)})
-        session = Session(run, self.eval_batch_size, settings)
+        session = Session(run, self.eval_batch_size, self.settings)
         metrics: dict[str, float] = {}
         failed = True
         try:
             problem = Problem(task, model, alignment, session.draw(task, alignment, model))
             self.check(run, problem, session)
-            outcome = self._run(run, problem, session, names)
+            main = controls.Main(partial(self._fit, run, problem, session))
+            outcome = self.report(run, problem, session, names, main)
             if origin is not None:
                 outcome.files["network"] = os.path.relpath(origin / "network.safetensors", run.directory)
             metrics, failed = outcome.metrics, False
@@ -140,24 +140,62 @@ class Fit(Job, ABC):
                     "counterfactual.train_sets=[]: this objective needs variables to intervene in"
                 )
 
-    def _run(self, run: Run, problem: Problem, session: Session, names: list[str]) -> Outcome:
-        main = controls.Main(partial(self._fit, run, problem, session))
+    @property
+    def settings(self) -> FitSettings:
+        """How to fit."""
+        return FitSettings(**{f.name: getattr(self, f.name) for f in fields(FitSettings)})
+
+    def report(
+        self,
+        run: Run,
+        problem: Problem,
+        session: Session,
+        names: list[str],
+        main: controls.Main,
+        *,
+        full: bool = True,
+    ) -> Outcome:
+        """Evaluate the fit, run the controls, save.
+
+        Args:
+            run: whose record it is.
+            problem: network and data.
+            session: of the run.
+            names: controls; the first one's metrics are `test/...`.
+            main: the run's own fit.
+            full: whether to log all that was found.
+        """
         outcome = Outcome({}, session.timing)
         for i, name in enumerate(names):
             evaluation = controls.CONTROLS[name](session, problem, main)
             prefix = "test" if i == 0 else f"control/{name}"
             outcome.metrics |= {f"{prefix}/{key}": value for key, value in evaluation.metrics.items()}
-            if i == 0:
+            if i == 0 and full:
                 log_report("test" if name == "none" else f"test, control={name}", evaluation)
+            if i == 0:
                 outcome.files |= save_report(run.directory, evaluation)
         if names[0] == "none":
+            outcome.metrics |= self._beside(problem, session, main(), full)
+            outcome.notes += [problem.task.note] if problem.task.note else []
             more = self.finish(run, problem, session, main())
             outcome.metrics |= more.metrics
             outcome.files |= more.files
             outcome.notes += more.notes
-        if len(names) > 1:
+        if len(names) > 1 and full:
             log.info("controls\n%s", comparison(outcome.metrics, names))
         return outcome
+
+    def _beside(
+        self, problem: Problem, session: Session, intervention: Intervention | None, full: bool
+    ) -> dict[str, float]:
+        """What is reported beside `test`, such as pairs of inputs that were trained on."""
+        metrics = {}
+        for name, groups in problem.data.beside.items():
+            evaluation = session.evaluate(problem, intervention, groups)
+            if full:
+                log.info("%s\n%s", name, brief(evaluation))
+            metrics |= {f"{name}/{key}": value for key, value in evaluation.metrics.items()}
+        return metrics
 
     def _fit(self, run: Run, problem: Problem, session: Session) -> Intervention | None:
         behaviour = not problem.data.train[0].variables and not problem.data.test[0].variables

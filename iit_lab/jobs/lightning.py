@@ -1,6 +1,7 @@
 """Lightning's trainer, callbacks, loggers and checkpoints, as a run's config asks for them."""
 
 import logging
+import signal
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from iit_lab.jobs.build import build
 from iit_lab.jobs.targets import about, at, make
 from iit_lab.results.record import fingerprint
 from iit_lab.training import processes
+from iit_lab.training.batches import EvaluationBatches, TrainingBatches
 from iit_lab.training.callbacks import LAST, PREVIOUS
 from iit_lab.training.loggers import RunInfo
 
@@ -54,6 +56,28 @@ def make_trainer(
             )
         except MisconfigurationException as error:
             raise ValueError(str(error).splitlines()[0]) from error
+
+
+def run_trainer(
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    batches: TrainingBatches,
+    validation: EvaluationBatches,
+    checkpoint: str | None,
+) -> None:
+    """Train, from a checkpoint if there is one.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, which Lightning turns into an exit.
+    """
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, interrupt)  # Lightning turns it off and exits
+        raise KeyboardInterrupt from None
 
 
 def _quieten() -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ import torch.distributed as dist
 from iit_lab.config import ConfigError, typed
 from iit_lab.jobs.base import Job, Run
 from iit_lab.jobs.build import build
+from iit_lab.jobs.processes import alone
 from iit_lab.jobs.targets import at
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ def _perform(exchange: Path, rank: int, scratch: Path) -> None:
         logging.getLogger().addHandler(handler)
     with at("job"):
         job: Job = build(config.job)
+    if submission["spread"]:
+        job.perform(replace(alone(run), directory=home, part=(rank, int(os.environ["WORLD_SIZE"]))))
+        return
     on_gpu = config.hardware.accelerator != "cpu"
     if on_gpu:
         torch.accelerator.set_device_index(rank)

@@ -13,12 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from iit_lab.config import ConfigError
 from iit_lab.jobs.base import Job, Outcome, Run
+from iit_lab.sweeps.gpus import find_gpus
 
 GRACE_S = 10.0
 
@@ -42,14 +44,24 @@ def perform(job: Job, run: Run) -> Outcome | None:
             "config": run.plain,
             "directory": str(run.directory.absolute()),
             "overrides": list(run.overrides),
+            "spread": job.spreads(run),
         }
         (exchange / "run.json").write_text(json.dumps(submission))
-        processes = _start(exchange, run.config.hardware.devices)
+        processes = _start(exchange, run.config.hardware.devices, spread=job.spreads(run))
         try:
             _wait(processes, exchange)
         finally:
             _stop(processes)
+        if job.spreads(run):
+            return job.perform(alone(run))  # which finds every part done
         return Outcome(**json.loads((exchange / "outcome.json").read_text()))
+
+
+def alone(run: Run) -> Run:
+    """The run on one device."""
+    config = run.config.copy()
+    config.hardware.devices, config.hardware.strategy = 1, "auto"
+    return replace(run, config=config)
 
 
 def _check(run: Run) -> None:
@@ -64,7 +76,7 @@ def _check(run: Run) -> None:
         )
 
 
-def _start(exchange: Path, devices: int) -> list[subprocess.Popen[bytes]]:
+def _start(exchange: Path, devices: int, *, spread: bool) -> list[subprocess.Popen[bytes]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -77,9 +89,14 @@ def _start(exchange: Path, devices: int) -> list[subprocess.Popen[bytes]]:
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
     command = [sys.executable, "-m", "iit_lab.jobs.process", str(exchange)]
-    return [
-        subprocess.Popen(command, env={**known, "RANK": str(i), "LOCAL_RANK": str(i)}) for i in range(devices)
-    ]
+    gpus = find_gpus() if spread else ()
+    started = []
+    for i in range(devices):
+        own = {"RANK": str(i), "LOCAL_RANK": str(i)}
+        if i < len(gpus):
+            own["CUDA_VISIBLE_DEVICES"] = gpus[i]
+        started.append(subprocess.Popen(command, env={**known, **own}))
+    return started
 
 
 def _wait(processes: list[subprocess.Popen[bytes]], exchange: Path) -> None:

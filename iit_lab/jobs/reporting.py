@@ -27,7 +27,12 @@ def log_report(title: str, evaluation: Evaluation) -> None:
     for name, (labels, predicted) in evaluation.predictions.items():
         report = classification_report(labels, predicted, digits=2, zero_division=0)  # pyright: ignore[reportArgumentType]
         log.info("%s: %s\n%s", title, name, str(report).rstrip())
-    log.info("%s\n%s", title, summary({f"test/{key}": value for key, value in evaluation.metrics.items()}))
+    log.info("%s\n%s", title, brief(evaluation))
+
+
+def brief(evaluation: Evaluation) -> str:
+    """IIA with its baselines per set of variables, and the accuracy."""
+    return summary({f"test/{key}": value for key, value in evaluation.metrics.items()})
 
 
 def save_report(directory: Path, evaluation: Evaluation) -> dict[str, str]:

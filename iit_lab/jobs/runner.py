@@ -9,7 +9,7 @@ from typing import Any
 
 from iit_lab.config import ConfigError
 from iit_lab.config import plain as resolved
-from iit_lab.jobs import processes
+from iit_lab.jobs import networks, processes
 from iit_lab.jobs.base import Job, Outcome, Run
 from iit_lab.jobs.build import build
 from iit_lab.jobs.reporting import summary
@@ -81,6 +81,8 @@ def _perform(job: Job, run: Run, held: Claim) -> Mapping[str, float]:
         outcome.timing["total"] = time.monotonic() - began
         held.check()
         write(run, outcome)
+        if outcome.files.get("network") == "network.safetensors":  # made by this very run
+            networks.offer(run)
         superseded.discard(run.directory)
         failures.clear(run.directory)
         return outcome.metrics

@@ -1,6 +1,5 @@
 """One run's data, trainers, evaluations and loggers: what a job and its controls work with."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +21,14 @@ from iit_lab.jobs.lightning import (
     find_device,
     make_trainer,
     open_loggers,
+    run_trainer,
 )
 from iit_lab.jobs.targets import at, make
 from iit_lab.models.base import StagedModel
 from iit_lab.tasks.base import Task
 from iit_lab.training import loggers as run_loggers
 from iit_lab.training.batches import EvaluationBatches, TrainingBatches
+from iit_lab.training.cache import Activations
 from iit_lab.training.callbacks import KeepTermination
 from iit_lab.training.data import Splits, draw_splits
 from iit_lab.training.evaluation import Evaluation, evaluate
@@ -74,12 +75,14 @@ class Session:
         eval_batch_size: rows at once where nothing is trained.
         settings: how to fit; None where nothing is.
         timing: seconds per phase so far.
+        activations: of the network's inputs, where they are kept.
     """
 
     run: Run
     eval_batch_size: int
     settings: FitSettings | None = None
     timing: dict[str, float] = field(default_factory=dict)
+    activations: Activations | None = None
     _loggers: list[Logger] | None = None
 
     def draw(self, task: Task, alignment: Alignment, model: StagedModel) -> Splits:
@@ -97,13 +100,14 @@ class Session:
             splits = draw_splits(
                 task, policy, tuple(alignment), self.run.config.seed, limit=limit, predict=predict
             )
-        self._clock("data", began)
+        self.clock("data", began)
         return splits
 
     def intervention(self, problem: Problem, **changes: Any) -> Intervention:
-        """A fresh intervention at the alignment's sites, its means taken from training inputs."""
+        """A fresh intervention at the alignment's sites, with what it needs of training inputs."""
         intervention = build_intervention(self.run.config, problem.alignment, problem.model, **changes)
-        intervention.calibrate(problem.model.eval(), problem.data.train[0].base)
+        with at("intervention"):
+            intervention.calibrate(problem.model.eval(), problem.data.train[0].base)
         return intervention
 
     def fit(
@@ -123,24 +127,27 @@ class Session:
         if intervention is not None and not objective.needs_counterfactual:
             intervention.requires_grad_(False)  # nothing would be learnt about where variables live
         if not train_model and not any(p.requires_grad for p in _parameters(intervention)):
+            if intervention is not None:
+                intervention.anneal(1.0)
             return
         assert self.settings is not None
         began = time.monotonic()
-        batches = self._batches(problem, self.settings)
+        batches = self.batches(problem.data.train)
         scheduler = None
         if self.run.config.scheduler:
-            scheduler = self._factory("scheduler", total_steps=batches.total_steps)
+            scheduler = self.factory("scheduler", total_steps=batches.total_steps)
         module = InterchangeModule(
             problem.model,
             intervention,
             objective,
-            self._factory("optimizer"),
+            self.factory("optimizer"),
             scheduler,
             tuple(group.name for group in problem.data.val),
             train_model=train_model,
             gradient_clip=self.settings.gradient_clip,
             log_every=self.settings.log_every,
             share=batches.share,
+            total_steps=batches.total_steps,
         )
         config, directory = self.run.config, self.run.directory
         trainer = make_trainer(
@@ -156,15 +163,8 @@ class Session:
         checkpoint = find_checkpoint(self.run.home or directory) if main else None
         validation = EvaluationBatches(problem.data.val, self.eval_batch_size)
         module.train()  # drawing data left the network in eval mode; a frozen one stays there
-        interrupt = signal.getsignal(signal.SIGINT)
-        try:
-            trainer.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit:
-            if not trainer.interrupted:
-                raise
-            signal.signal(signal.SIGINT, interrupt)  # Lightning turns it off and exits
-            raise KeyboardInterrupt from None
-        self._clock("fit" if main else "controls", began)
+        run_trainer(trainer, module, batches, validation, checkpoint)
+        self.clock("fit" if main else "controls", began)
 
     def evaluate(
         self,
@@ -176,8 +176,9 @@ class Session:
         began = time.monotonic()
         groups = problem.data.test if groups is None else groups
         device = find_device(self.run.config.hardware)
-        found = evaluate(problem.model, intervention, groups, self.eval_batch_size, device)
-        self._clock("evaluate", began)
+        kept = self.activations
+        found = evaluate(problem.model, intervention, groups, self.eval_batch_size, device, kept)
+        self.clock("evaluate", began)
         return found
 
     def close(self, metrics: dict[str, float], table: Sequence[Sequence[Any]], *, failed: bool) -> None:
@@ -192,12 +193,15 @@ class Session:
             self._loggers = open_loggers(self.run)
         return self._loggers
 
-    def _batches(self, problem: Problem, settings: FitSettings) -> TrainingBatches:
+    def batches(self, groups: Sequence[InterchangeBatch]) -> TrainingBatches:
+        """Training batches as the settings say."""
+        settings = self.settings
+        assert settings is not None
         limit = self.run.config.limit.steps
         steps = [n for n in (settings.max_steps, limit) if n is not None]
         with at("job"):
             return TrainingBatches(
-                problem.data.train,
+                groups,
                 settings.batch_size,
                 self.run.config.seed,
                 settings.steps_per_call,
@@ -205,7 +209,7 @@ class Session:
                 min(steps, default=None),
             )
 
-    def _factory(self, group: str, **known: Any) -> Callable[..., Any]:
+    def factory(self, group: str, **known: Any) -> Callable[..., Any]:
         """A group's partial, given those of `known` that its target takes."""
         made = make(self.run.config[group])
         taken = {key: value for key, value in known.items() if key in signature(made).parameters}
@@ -216,7 +220,8 @@ class Session:
 
         return factory
 
-    def _clock(self, phase: str, began: float) -> None:
+    def clock(self, phase: str, began: float) -> None:
+        """Add the time since `began` to a phase."""
         self.timing[phase] = self.timing.get(phase, 0.0) + time.monotonic() - began
 
 

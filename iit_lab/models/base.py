@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from iit_lab.sites import Site, format_units
 
-Activation = Float[Tensor, "batch ..."]
+Activation = Shaped[Tensor, "batch ..."]
 Edit = Callable[[Activation], Activation]
 """What is written at a point: takes the activation there, returns the one to go on with."""
 Tap = Callable[[str, Activation], Activation]
@@ -92,7 +92,7 @@ class StagedModel(nn.Module, ABC):
         end = self.n_stages if stop is None else stop
         if not edits:
             for stage in range(start, end):
-                value = self.run_stage(stage, value, _pass_on)
+                value = self.run_stage(stage, value, pass_on)
             return value
 
         def tap(component: str, activation: Activation) -> Activation:
@@ -231,5 +231,7 @@ class StagedModel(nn.Module, ABC):
         """A short name for messages, such as `mlp 16-16-16`."""
 
 
-def _pass_on(component: str, activation: Activation) -> Activation:
+def pass_on(component: str, activation: Activation) -> Activation:
+    """The tap of a run without edits."""
+    del component
     return activation

@@ -11,28 +11,36 @@ from torch import Tensor
 Scalar = Float[Tensor, ""]
 
 
-class Loss(ABC):
-    """One term of an objective. The flags say which outputs it reads, so that no others are computed."""
+@dataclass(frozen=True)
+class Observed:
+    """What a loss may look at.
 
-    needs_base: ClassVar[bool]
-    needs_counterfactual: ClassVar[bool]
+    Args:
+        base: logits without intervention; None where no loss needs them.
+        counterfactual: logits under the interchange; None likewise.
+        base_label: classes the base should have.
+        counterfactual_label: classes the causal model predicts.
+        size: share of their sites that the variables take up, where that is learned; None where no loss
+            needs it.
+    """
+
+    base: Float[Tensor, "batch classes"] | None
+    counterfactual: Float[Tensor, "batch classes"] | None
+    base_label: Int[Tensor, " batch"]
+    counterfactual_label: Int[Tensor, " batch"]
+    size: Scalar | None = None
+
+
+class Loss(ABC):
+    """One term of an objective. The flags say what it looks at, so that nothing else is computed."""
+
+    needs_base: ClassVar[bool] = False
+    needs_counterfactual: ClassVar[bool] = False
+    needs_size: ClassVar[bool] = False
 
     @abstractmethod
-    def __call__(
-        self,
-        base: Float[Tensor, "batch classes"] | None,
-        counterfactual: Float[Tensor, "batch classes"] | None,
-        base_label: Int[Tensor, " batch"],
-        counterfactual_label: Int[Tensor, " batch"],
-    ) -> Scalar:
-        """The loss, averaged over the batch.
-
-        Args:
-            base: logits without intervention.
-            counterfactual: logits under the interchange.
-            base_label: classes the base should have.
-            counterfactual_label: classes the causal model predicts.
-        """
+    def __call__(self, observed: Observed) -> Scalar:
+        """The loss, averaged over the batch."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +78,11 @@ class Objective:
         self.source_grad = source_grad
         self.needs_base = any(term.loss.needs_base for term in self.terms.values())
         self.needs_counterfactual = any(term.loss.needs_counterfactual for term in self.terms.values())
+        self.needs_size = any(term.loss.needs_size for term in self.terms.values())
 
-    def __call__(
-        self,
-        base: Float[Tensor, "batch classes"] | None,
-        counterfactual: Float[Tensor, "batch classes"] | None,
-        base_label: Int[Tensor, " batch"],
-        counterfactual_label: Int[Tensor, " batch"],
-    ) -> dict[str, Scalar]:
+    def __call__(self, observed: Observed) -> dict[str, Scalar]:
         """Every term by name, unweighted, and their weighted sum as `loss`."""
-        values = {
-            name: term.loss(base, counterfactual, base_label, counterfactual_label)
-            for name, term in self.terms.items()
-        }
+        values = {name: term.loss(observed) for name, term in self.terms.items()}
         weighted = [
             values[name] if term.weight == 1 else term.weight * values[name]
             for name, term in self.terms.items()

@@ -2,25 +2,17 @@
 
 from typing import ClassVar
 
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from iit_lab.objectives.base import Loss, Scalar
+from iit_lab.objectives.base import Loss, Observed, Scalar
 
 
 class Behaviour(Loss):
     """Cross-entropy of the un-intervened logits with the base label."""
 
     needs_base: ClassVar[bool] = True
-    needs_counterfactual: ClassVar[bool] = False
 
-    def __call__(
-        self,
-        base: Tensor | None,
-        counterfactual: Tensor | None,
-        base_label: Tensor,
-        counterfactual_label: Tensor,
-    ) -> Scalar:
+    def __call__(self, observed: Observed) -> Scalar:
         """As in `Loss`."""
-        assert base is not None
-        return cross_entropy(base, base_label)
+        assert observed.base is not None
+        return cross_entropy(observed.base, observed.base_label)

@@ -2,10 +2,9 @@
 
 from typing import ClassVar
 
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from iit_lab.objectives.base import Loss, Scalar
+from iit_lab.objectives.base import Loss, Observed, Scalar
 
 
 class InterchangeLoss(Loss):
@@ -15,16 +14,9 @@ class InterchangeLoss(Loss):
     frozen network it is the loss of DAS (Geiger et al. 2024, section 3).
     """
 
-    needs_base: ClassVar[bool] = False
     needs_counterfactual: ClassVar[bool] = True
 
-    def __call__(
-        self,
-        base: Tensor | None,
-        counterfactual: Tensor | None,
-        base_label: Tensor,
-        counterfactual_label: Tensor,
-    ) -> Scalar:
+    def __call__(self, observed: Observed) -> Scalar:
         """As in `Loss`."""
-        assert counterfactual is not None
-        return cross_entropy(counterfactual, counterfactual_label)
+        assert observed.counterfactual is not None
+        return cross_entropy(observed.counterfactual, observed.counterfactual_label)

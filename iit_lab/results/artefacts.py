@@ -14,8 +14,8 @@ KINDS = ("network", "alignment")
 
 
 def save(directory: Path, kind: str, module: nn.Module, card: Mapping[str, Any]) -> None:
-    """Write `<kind>.safetensors` and `<kind>.json` into `directory`."""
-    state = {name: tensor.detach().contiguous().cpu() for name, tensor in module.state_dict().items()}
+    """Write `<kind>.safetensors` and `<kind>.json` into `directory`; a weight with two names is stored once."""
+    state = {name: tensor.detach().contiguous().cpu() for name, tensor in _distinct(module).items()}
     with replacing(directory / f"{kind}.safetensors") as temporary:
         save_file(state, temporary)
     write_json(directory / f"{kind}.json", {"kind": kind, **card})
@@ -29,7 +29,7 @@ def load(directory: Path, kind: str, module: nn.Module) -> None:
     """
     path = directory / f"{kind}.safetensors"
     state = _read(path)
-    expected = module.state_dict()
+    expected = _distinct(module)
     wrong = [
         f"{name} {_shape(state, name)} instead of {_shape(expected, name)}"
         for name in sorted(set(state) | set(expected))
@@ -37,12 +37,29 @@ def load(directory: Path, kind: str, module: nn.Module) -> None:
     ]
     if wrong:
         raise ValueError(f"{path}: holds another {kind}: {'; '.join(wrong[:3])}")
-    module.load_state_dict(state)
+    module.load_state_dict({name: state[first] for name, first in _names(module).items()})
 
 
 def read_card(directory: Path, kind: str) -> dict[str, Any]:
     """Read `<kind>.json`."""
     return read_json(directory / f"{kind}.json")
+
+
+def _distinct(module: nn.Module) -> dict[str, Tensor]:
+    """The state without a second name for what has one already, such as an embedding tied to a read-out."""
+    state = module.state_dict()
+    return {name: state[name] for name, first in _names(module).items() if name == first}
+
+
+def _names(module: nn.Module) -> dict[str, str]:
+    """The first name of what each name of the state stands for."""
+    first: dict[tuple[int, tuple[int, ...], tuple[int, ...]], str] = {}
+    return {
+        name: first.setdefault((tensor.data_ptr(), tuple(tensor.shape), tensor.stride()), name)
+        if tensor.numel()
+        else name
+        for name, tensor in module.state_dict().items()
+    }
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -54,5 +71,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path}: cannot be read, is it cut short? ({error})") from None
 
 
-def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...] | str:
-    return tuple(state[name].shape) if name in state else "missing"
+def _shape(state: Mapping[str, Tensor], name: str) -> str:
+    if name not in state:
+        return "missing"
+    shape, kind = tuple(state[name].shape), str(state[name].dtype).removeprefix("torch.")
+    return f"{shape}" if kind == "float32" else f"{shape} {kind}"

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from iit_lab.subspaces.base import Subspace, assign_slots
+from iit_lab.subspaces.base import Rank, Subspace, assign_slots
 
 
 class IdentitySlice(Subspace):
@@ -27,7 +27,7 @@ class IdentitySlice(Subspace):
         self,
         width: int,
         variables: tuple[str, ...],
-        rank: int | None,
+        rank: Rank,
         generator: torch.Generator | None = None,
         units: Sequence[int] | None = None,
     ) -> None:
@@ -69,3 +69,8 @@ class IdentitySlice(Subspace):
     ) -> Float[Tensor, "batch rank"]:
         """The variable's units."""
         return activation.index_select(1, basis[self.slots[variable]])
+
+    def directions(self, variable: str) -> Float[Tensor, "width rank"]:
+        """A column of the standard basis for each of the variable's units."""
+        units = self.get_buffer("units")
+        return torch.eye(self.width, device=units.device)[:, units[self.slots[variable]]]

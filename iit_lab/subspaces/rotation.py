@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from iit_lab.subspaces.base import Subspace, assign_slots
+from iit_lab.subspaces.base import Rank, Subspace, assign_slots
 
 
 class OrthonormalSubspace(Subspace, ABC):
@@ -23,7 +23,7 @@ class OrthonormalSubspace(Subspace, ABC):
     $$\mathrm{swap}(b, s) = b + \sum_v Q_v Q_v^\top (s_v - b), \qquad Q = \mathrm{qr}(W).$$
 
     Only `weight` is stored; one thin QR per step, O(width x rank^2), and no width x width matrix unless the
-    rotation is a full one.
+    rotation is a full one. A variable that has the whole site swaps it in any basis: nothing is trained.
     """
 
     weight: nn.Parameter
@@ -31,6 +31,15 @@ class OrthonormalSubspace(Subspace, ABC):
     def basis(self) -> Float[Tensor, "width rank"]:
         """Orthonormal columns, spanning what the weight's columns span."""
         return torch.linalg.qr(self.weight).Q
+
+    @torch.no_grad()
+    def directions(self, variable: str) -> Float[Tensor, "width rank"]:
+        """The variable's columns."""
+        return self.basis()[:, self.slots[variable]]
+
+    def _keep_still(self) -> None:
+        if any(slot.stop - slot.start == self.width for slot in self.slots.values()):
+            self.weight.requires_grad_(False)
 
     def swap(
         self,
@@ -42,11 +51,9 @@ class OrthonormalSubspace(Subspace, ABC):
         swapped = base
         for name, target in targets.items():
             columns = basis[:, self.slots[name]]
-            change = target - base
-            if 2 * columns.shape[1] < self.width:
-                swapped = torch.addmm(swapped, change @ columns, columns.mT)
-            else:  # the projector is small: one product with it beats two with the columns
-                swapped = torch.addmm(swapped, change, columns @ columns.mT)
+            if columns.shape[1] == self.width:
+                return target
+            swapped = moved(swapped, target - base, columns, columns)
         return swapped
 
     def project(
@@ -70,12 +77,13 @@ class LowRankRotation(OrthonormalSubspace):
     """
 
     def __init__(
-        self, width: int, variables: tuple[str, ...], rank: int | None, generator: torch.Generator
+        self, width: int, variables: tuple[str, ...], rank: Rank, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.width = width
         self.slots = assign_slots(width, variables, rank)
-        self.weight = _orthonormal(width, max(slot.stop for slot in self.slots.values()), generator)
+        self.weight = orthonormal(width, max(slot.stop for slot in self.slots.values()), generator)
+        self._keep_still()
 
 
 class Rotation(OrthonormalSubspace):
@@ -91,9 +99,23 @@ class Rotation(OrthonormalSubspace):
         super().__init__()
         self.width = width
         self.slots = assign_slots(width, variables, rank)
-        self.weight = _orthonormal(width, width, generator)
+        self.weight = orthonormal(width, width, generator)
+        self._keep_still()
 
 
-def _orthonormal(rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
+def moved(
+    start: Float[Tensor, "batch width"],
+    change: Float[Tensor, "batch width"],
+    read: Float[Tensor, "width rank"],
+    write: Float[Tensor, "width rank"],
+) -> Float[Tensor, "batch width"]:
+    """`start + change @ read @ write.T`, in the order that costs less."""
+    width, rank = read.shape
+    if 2 * rank < width or len(start) < width:
+        return torch.addmm(start, change @ read, write.mT)
+    return torch.addmm(start, change, read @ write.mT)  # one product with a small projector beats two
+
+
+def orthonormal(rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
     """Random orthonormal columns: a weight of unit columns turns at the optimiser's learning rate."""
     return nn.Parameter(torch.linalg.qr(torch.randn(rows, columns, generator=generator)).Q)

@@ -1,7 +1,7 @@
 """Data sets of a run: drawn by the policy, encoded by the task, distinct between splits."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -20,11 +20,19 @@ Predictor = Callable[[Shaped[Tensor, "batch *input"]], Int[Tensor, " batch"]]
 
 @dataclass(frozen=True)
 class Splits:
-    """Training, validation and test data, one `InterchangeBatch` per set of variables."""
+    """Training, validation and test data, one `InterchangeBatch` per set of variables.
+
+    Args:
+        train: training data.
+        val: validation data.
+        test: what is reported.
+        beside: what is reported beside it, by name, such as pairs of inputs that were trained on.
+    """
 
     train: tuple[InterchangeBatch, ...]
     val: tuple[InterchangeBatch, ...]
     test: tuple[InterchangeBatch, ...]
+    beside: Mapping[str, tuple[InterchangeBatch, ...]] = field(default_factory=dict)
 
 
 def encode(task: Task, pairs: Pairs) -> InterchangeBatch:
@@ -52,6 +60,8 @@ def draw_splits(
 ) -> Splits:
     """Draw all splits; no pair of one split occurs in an earlier one.
 
+    Behaviour alone is the exception where the task says by its `note` that its inputs are too few for it.
+
     Args:
         task: draws, labels and encodes.
         policy: what to draw.
@@ -71,22 +81,23 @@ def draw_splits(
     correct = partial(_correct, task, predict) if policy.filter == "correct" and predict else None
 
     def one(split: str, names: tuple[str, ...], n: int, sets: Sequence[Sequence[str]] | None):
-        earlier = torch.cat(seen) if seen else torch.empty(0, dtype=torch.long)
+        distinct = bool(seen) and split not in task.beside and not (task.note and not names)
+        earlier = torch.cat(seen) if distinct else torch.empty(0, dtype=torch.long)
 
         def keep(pairs: Pairs) -> Bool[Tensor, " n"]:
             kept = torch.ones(len(pairs), dtype=torch.bool) if correct is None else correct(pairs)
-            return kept & ~torch.isin(_fingerprints(encode(task, pairs)), earlier) if seen else kept
+            return kept & ~torch.isin(_fingerprints(encode(task, pairs)), earlier) if distinct else kept
 
         pairs = draw(
             task.causal_model,
-            task,
+            task.part(split),
             names,
             n if limit is None else min(n, limit),
             generator_for(seed, "data", split, "+".join(names)),
             shared_source=policy.sources == "single",
             sets=sets,
             balance=policy.balance if names else (),
-            keep=keep if seen or correct else None,
+            keep=keep if distinct or correct else None,
         )
         return encode(task, pairs)
 
@@ -100,7 +111,10 @@ def draw_splits(
     val = [one("val", names, policy.n_val, None) for names in test_sets]
     seen.extend(_fingerprints(batch) for batch in val)
     test = [one("test", names, policy.n_test, None) for names in test_sets]
-    return Splits(tuple(train), tuple(val), tuple(test))
+    beside = {
+        part: tuple(one(part, names, policy.n_test, None) for names in test_sets) for part in task.beside
+    }
+    return Splits(tuple(train), tuple(val), tuple(test), beside)
 
 
 def _correct(task: Task, predict: Predictor, pairs: Pairs) -> Bool[Tensor, " n"]:
@@ -112,12 +126,16 @@ def _correct(task: Task, predict: Predictor, pairs: Pairs) -> Bool[Tensor, " n"]
 
 
 def _fingerprints(batch: InterchangeBatch) -> Int[Tensor, " rows"]:
-    """A 64-bit fingerprint of every row's base and sources: different rows practically never share one."""
-    parts = [batch.base, *batch.sources]
+    """Of every pair: its base and its sources."""
+    return fingerprints([batch.base, *batch.sources])
+
+
+def fingerprints(parts: Sequence[Shaped[Tensor, "rows ..."]]) -> Int[Tensor, " rows"]:
+    """A 64-bit fingerprint of every row of all parts together: different rows practically never share one."""
     width = sum(part[0].numel() for part in parts)
     factors = torch.randint(1, 2**62, (width,), generator=torch.Generator().manual_seed(1)) | 1
     found = []
-    for start in range(0, len(batch), CHUNK):  # the bits of all rows at once would outweigh the data
+    for start in range(0, len(parts[0]), CHUNK):  # the bits of all rows at once would outweigh the data
         rows = torch.cat([part[start : start + CHUNK].flatten(1) for part in parts], dim=1)
         # Adding 0 makes -0 the 0 that it equals.
         bits = (rows.float() + 0.0).view(torch.int32).long() if rows.is_floating_point() else rows.long()

@@ -8,12 +8,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from iit_lab.causal.batch import InterchangeBatch
-from iit_lab.interventions.engine import full_swap, interchange
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.metrics.iia import InterchangeAccuracy
 from iit_lab.models.base import StagedModel
 from iit_lab.training import processes
 from iit_lab.training.batches import EvaluationBatches
+from iit_lab.training.cache import Activations, Afresh
 
 INTERCHANGE = ("iia", "iia_changed", "iia_unchanged", "iia_noop", "iia_full_swap")
 ABLATION = ("effect", "ablated_accuracy")
@@ -39,25 +39,47 @@ def evaluate(
     groups: Sequence[InterchangeBatch],
     batch_size: int,
     device: torch.device,
+    activations: Activations | None = None,
 ) -> Evaluation:
     """Run every pair, without training.
 
     Args:
-        model: the network; it and the intervention are moved to `device`.
+        model: the network; it and the intervention are moved to `device` and evaluated in eval mode.
         intervention: None measures behaviour alone.
         groups: test data, one group per set of variables.
         batch_size: rows at once.
         device: where to run.
+        activations: of the network's inputs, where they are kept; pairs that they do not know are run.
     """
     model.to(device).eval()
+    if intervention is None:
+        return _measure(model, None, groups, batch_size, device, activations)
+    training = intervention.training
+    try:
+        intervention.to(device).eval()
+        return _measure(model, intervention, groups, batch_size, device, activations)
+    finally:
+        intervention.train(training)
+
+
+def _measure(
+    model: StagedModel,
+    intervention: Intervention | None,
+    groups: Sequence[InterchangeBatch],
+    batch_size: int,
+    device: torch.device,
+    activations: Activations | None,
+) -> Evaluation:
     metrics: dict[str, float] = {}
     predictions = {}
     accuracies = []
     for group in groups:
         metric = InterchangeAccuracy().to(device)
         answers = []
-        batches = EvaluationBatches([group], batch_size)
-        for batch in batches:
+        known = activations.indexed(group) if activations and activations.model is model else None
+        kept = activations if known is not None and intervention is not None and group.variables else None
+        batches = EvaluationBatches([known if kept and known else group], batch_size)
+        for i, batch in enumerate(batches):
             if not len(batch):
                 continue
             batch = batch.to(device)
@@ -65,10 +87,12 @@ def evaluate(
                 base = counterfactual = model(batch.base)
                 swapped = []
             else:
-                outputs = interchange(model, intervention.to(device), batch, want_base=True)
+                run = kept or Afresh(model)
+                outputs = run.interchange(intervention, batch)
                 base, counterfactual = outputs.base, outputs.counterfactual
                 assert base is not None and counterfactual is not None
-                swapped = full_swap(model, intervention, batch) if intervention.write.counterfactual else []
+                causal = intervention.write.counterfactual
+                swapped = run.full_swap(intervention, batch, (id(group), i)) if causal else []
             metric.update(base, counterfactual, batch.base_label, batch.counterfactual_label, swapped)
             answers.append(counterfactual.argmax(-1).cpu())
         computed = metric.compute()
@@ -83,6 +107,8 @@ def evaluate(
         values = [value for key, value in metrics.items() if key.startswith(f"{name}/")]
         if values:
             metrics[name] = sum(values) / len(values)
+    if intervention is not None:
+        metrics |= {f"size/{name}": share for name, share in intervention.sizes().items()}
     metrics["accuracy"] = sum(accuracies) / len(accuracies)
     return Evaluation(metrics, predictions)
 

@@ -15,7 +15,7 @@ from iit_lab.interventions.engine import interchange
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.metrics.iia import InterchangeAccuracy
 from iit_lab.models.base import StagedModel
-from iit_lab.objectives.base import Objective
+from iit_lab.objectives.base import Objective, Observed
 from iit_lab.training import processes
 from iit_lab.training.batches import Chunk
 
@@ -39,6 +39,7 @@ class InterchangeModule(pl.LightningModule):
         gradient_clip: largest gradient norm; None for no clipping.
         log_every: optimiser steps between logged training losses.
         share: this process's share of a batch, as `TrainingBatches.share` says.
+        total_steps: optimiser steps in all, for temperatures that fall as training goes on.
 
     Raises:
         ValueError: if nothing is trainable, or the objective needs an intervention that is not there.
@@ -57,6 +58,7 @@ class InterchangeModule(pl.LightningModule):
         gradient_clip: float | None = None,
         log_every: int = 50,
         share: float = 1.0,
+        total_steps: int = 1,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -65,9 +67,12 @@ class InterchangeModule(pl.LightningModule):
             raise ValueError(
                 "objective: a counterfactual loss needs an interchange, an ablation has no such label"
             )
+        if objective.needs_size and intervention is None:
+            raise ValueError("objective: a size is that of an intervention's subspaces, and there are none")
         self.model, self.intervention, self.objective = model, intervention, objective
         self.train_model, self.gradient_clip, self.log_every = train_model, gradient_clip, log_every
-        self.share = share
+        self.share, self.total_steps = share, total_steps
+        self._anneals = intervention is not None and intervention.anneals
         self._resumed: list[dict[str, Tensor]] | None = None
         self._build_optimizer, self._build_scheduler = optimizer, scheduler
         model.requires_grad_(train_model)
@@ -102,7 +107,10 @@ class InterchangeModule(pl.LightningModule):
                 source_grad=self.objective.source_grad or not self.train_model,
             )
             base, counterfactual = outputs.base, outputs.counterfactual
-        return self.objective(base, counterfactual, batch.base_label, batch.counterfactual_label)
+        size = self.intervention.size() if self.intervention and self.objective.needs_size else None
+        return self.objective(
+            Observed(base, counterfactual, batch.base_label, batch.counterfactual_label, size)
+        )
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> None:
         """The optimiser steps of one chunk of batches."""
@@ -110,6 +118,8 @@ class InterchangeModule(pl.LightningModule):
         assert isinstance(optimizer, LightningOptimizer)
         scheduler = self.lr_schedulers()
         for batch in chunk:
+            if self._anneals and self.intervention is not None:
+                self.intervention.anneal(self.global_step / self.total_steps)
             losses = self.losses(batch)
             if self.share != 1:
                 losses = {name: value * self.share for name, value in losses.items()}
@@ -138,6 +148,11 @@ class InterchangeModule(pl.LightningModule):
         """Log what has gathered since the last time."""
         if self._summed:
             self._log_losses()
+
+    def on_train_end(self) -> None:
+        """Temperatures end where they should, also after early stopping."""
+        if self.intervention is not None:
+            self.intervention.anneal(1.0)
 
     def validation_step(self, batch: InterchangeBatch, batch_idx: int) -> None:
         """Count right answers of one batch."""

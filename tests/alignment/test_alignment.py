@@ -70,3 +70,12 @@ def test_written_and_read_back_as_json():
         for name, sites in plain.items()
     }
     assert read == dict(alignment)
+
+
+def test_a_subspace_per_position():
+    together = place(("P",), layer=1, position="0:3")
+    apart = place(("P",), layer=1, position="0:3", per_position=True)
+    assert together["P"] == (Site(1, "block_output", (0, 1, 2)),)
+    assert apart["P"] == tuple(Site(1, "block_output", (position,)) for position in range(3))
+    with pytest.raises(ValueError, match="per_position=True: name the positions"):
+        place(("P",), layer=1, per_position=True)

@@ -6,9 +6,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, open_dict
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from iit_lab.config import conf_dir, plain, register_schema
-from iit_lab.jobs.base import Job
+from iit_lab.jobs.base import Job, Run
 from iit_lab.jobs.build import (
     build,
     build_alignment,
@@ -18,8 +19,11 @@ from iit_lab.jobs.build import (
     build_policy,
     build_task,
 )
+from iit_lab.jobs.cells import expand, is_grid
 from iit_lab.jobs.lightning import build_callbacks
 from iit_lab.jobs.targets import check_targets, make
+from iit_lab.models.tokenizers import word_level
+from iit_lab.results.record import read_result
 
 OUTSIDE = {"hydra", "config.yaml"}
 FILES = sorted(
@@ -28,19 +32,40 @@ FILES = sorted(
     if path.relative_to(conf_dir()).parts[0] not in OUTSIDE
 )
 EXPERIMENTS = [path.stem for path in FILES if path.parts[0] == "experiment"]
+SUM = ["task=arithmetic_sum", "model=gpt2_small", "alignment=sum_site"]
 NEEDS = {
     # options that only make sense beside another one
     "alignment/whole_site": ["intervention=rotated"],
     "alignment/equality_blocks": [],
     "model/handcrafted_equality": ["alignment=equality_blocks", "alignment.layer=0"],
+    "alignment/grid": ["intervention=low_rank"],
+    "alignment/sum_site": SUM,
+    "model/gpt2_small": SUM[::2],
+    "model/gpt2": SUM[::2],
+    "model/gpt2_lm": SUM[::2],
+    "model/gpt2_bridge": SUM[::2],
+    "model/bridge_small": [SUM[0], "alignment=sum_site", "alignment.layer=3"],
+    "task/arithmetic_sum": SUM[1:],
+    "task/arithmetic_sum_all": SUM[1:],
+    **{f"task/causal_model/{terms}": SUM for terms in ("x", "y", "z", "xy", "xz", "yz", "xyz")},
     "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
 }
+SMALLER = {"sum_das_grid": ["alignment.layers=[0,11]", "intervention.ranks=[5,384]"]}
 
 
 def composed(overrides: list[str]) -> DictConfig:
     register_schema()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return compose("config", overrides=overrides)
+
+
+def small_gpt2(folder: Path) -> Path:
+    """A pretrained network of a few weights, with its tokenizer."""
+    tokenizer = word_level(["+", "=", *map(str, range(1, 31))])
+    sizes = {"n_layer": 6, "n_embd": 64, "n_head": 2, "vocab_size": len(tokenizer), "n_positions": 8}
+    GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=None, eos_token_id=None)).save_pretrained(folder)
+    tokenizer.tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
@@ -51,6 +76,10 @@ def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
     needed = NEEDS.get(f"{group}/{option}", usual)
     config = composed([value, *needed])
     check_targets(plain(config))
+    if config.model.network.get("pretrained") is not None:  # there is no hub here
+        config.model.network.pretrained = str(small_gpt2(tmp_path))
+    if is_grid(run := Run(config, tmp_path)):
+        config = expand(run, n_layers=1)[0].config
 
     assert isinstance(build(config.job), Job)
     task = build_task(config)
@@ -77,10 +106,11 @@ def test_the_root_has_every_group_and_no_other():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_runs_fast(launch, name):
-    launched = launch(f"experiment={name}", "debug=fast")
+    launched = launch(f"experiment={name}", "debug=fast", *SMALLER.get(name, []))
     assert 0 <= launched.metrics["test/accuracy"] <= 1
-    behaviour = "test/iia" not in launched.metrics
-    assert behaviour == (name == "equality_behaviour")
+    cells = [read_result(path.parent) for path in launched.directory.glob("cells/*/result.json")]
+    behaviour = not any("test/iia" in found["metrics"] for found in (launched.result, *cells))
+    assert behaviour == (name in ("equality_behaviour", "sum_gpt2_small_train"))
 
 
 HYDRA = [

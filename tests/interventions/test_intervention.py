@@ -9,6 +9,8 @@ from iit_lab.interventions.intervention import Intervention
 from iit_lab.models.mlp import MLP
 from iit_lab.randomness import generator_for
 from iit_lab.subspaces.identity import IdentitySlice
+from iit_lab.subspaces.mask import SigmoidMask
+from iit_lab.subspaces.pca import PrincipalComponents
 from iit_lab.subspaces.rotation import LowRankRotation
 
 MODEL = MLP([8, 8], (4,), 2, generator_for(0))
@@ -78,3 +80,38 @@ def test_units_keep_their_order_even_if_they_are_all_of_them():
     )
     activation = torch.arange(8.0)[None]
     assert MODEL.read(activation, intervention.places[0].site)[0, 0] == 7
+
+
+def test_sizes_are_averaged_over_places_and_variables():
+    where = {"left": [{"layer": 0}, {"layer": 1}], "right": {"layer": 0}}
+    intervention = build(SigmoidMask, variables=where)
+    with torch.no_grad():
+        intervention.subspaces[0].logits[:] = torch.tensor([[9.0] * 4 + [-9.0] * 4, [-9.0] * 4 + [9.0] * 4])
+        intervention.subspaces[1].logits[:] = 9.0
+    assert intervention.sizes() == {"left": 0.75, "right": 0.5}
+    assert intervention.size().item() == pytest.approx(2 / 3, abs=1e-3)
+    intervention.size().backward()
+    assert all(parameter.grad is not None for parameter in intervention.parameters())
+
+
+def test_what_is_fixed_has_no_size():
+    intervention = build(rank=3)
+    assert intervention.sizes() == {} and intervention.size().item() == 0
+    assert not intervention.anneals
+
+
+def test_a_variable_with_the_whole_site_leaves_nothing_to_train():
+    alignment = place(("left",), layer=0)
+    assert not Intervention(alignment, MODEL, Interchange(), LowRankRotation, generator_for(1), 8).trainable
+    assert Intervention(alignment, MODEL, Interchange(), LowRankRotation, generator_for(1), 7).trainable
+
+
+def test_components_are_taken_from_the_inputs():
+    intervention = build(PrincipalComponents, rank=2)
+    inputs = torch.randn(50, 4, generator=generator_for(2))
+    intervention.calibrate(MODEL, inputs)
+    activations = MODEL.collect(inputs, [intervention.places[0].site])[intervention.places[0].site]
+    alone = PrincipalComponents(8, ("left", "right"), 2)
+    alone.fit(activations.detach())
+    assert torch.equal(intervention.subspaces[0].directions("right"), alone.directions("right"))
+    assert not intervention.trainable

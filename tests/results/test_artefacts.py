@@ -78,3 +78,24 @@ def test_a_network_is_left_as_it_was_by_weights_of_another(tmp_path):
     with pytest.raises(ValueError, match=r"1.bias \(5,\) instead of \(4,\); 1.weight \(5, 2\) instead of"):
         artefacts.load(tmp_path, "network", target)
     assert all(torch.equal(*pair) for pair in zip(before, target.parameters(), strict=True))
+
+
+def test_a_weight_with_two_names_is_stored_once_and_stays_tied(tmp_path):
+    def tied(value: float) -> nn.Module:
+        module = nn.ModuleDict({"embed": nn.Embedding(5, 3), "read": nn.Linear(3, 5, bias=False)})
+        module["read"].weight = module["embed"].weight
+        nn.init.constant_(module["embed"].weight, value)
+        return module
+
+    artefacts.save(tmp_path, "network", tied(2.0), {})
+    assert (tmp_path / "network.safetensors").stat().st_size < 2 * 5 * 3 * 4 + 100
+    read = tied(0.0)
+    artefacts.load(tmp_path, "network", read)
+    assert read["read"].weight is read["embed"].weight
+    assert (read["read"].weight == 2.0).all()
+
+
+def test_another_precision_is_refused(tmp_path):
+    artefacts.save(tmp_path, "network", Holder(torch.zeros(3, dtype=torch.double)), {})
+    with pytest.raises(ValueError, match=r"tensor \(3,\) float64 instead of \(3,\)"):
+        artefacts.load(tmp_path, "network", Holder(torch.zeros(3)))

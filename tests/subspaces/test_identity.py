@@ -50,3 +50,9 @@ def test_slots_that_fill_the_site_are_still_disjoint():
     both = subspace.swap(BASE, {"v": FIRST, "w": SECOND}, subspace.basis())
     assert both.tolist() == [[1, 1, 1, 2, 2, 2]] * 2
     assert subspace.swap(BASE, {"w": SECOND}, subspace.basis()).tolist() == [[0, 0, 0, 2, 2, 2]] * 2
+
+
+def test_directions_are_the_variable_s_units():
+    subspace = IdentitySlice(6, ("v", "w"), {"v": 2, "w": 1}, units=[5, 0, 3, 2, 1, 4])
+    assert subspace.directions("v").T.tolist() == [[0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0]]
+    assert subspace.directions("w").T.tolist() == [[0, 0, 0, 1, 0, 0]]

@@ -114,3 +114,30 @@ def test_without_a_rank_variables_share_the_width():
         "v": slice(0, 6),
         "w": slice(6, 12),
     }
+
+
+@pytest.mark.parametrize("kind", [LowRankRotation, Rotation])
+def test_a_variable_with_the_whole_site_has_nothing_to_train(kind, generator):
+    base, source = torch.randn(2, 5, 12, generator=generator)
+    rotation = one(kind, rank=12)
+    assert not rotation.weight.requires_grad
+    assert torch.equal(rotation.swap(base, {"v": source}, rotation.basis()), source)
+    assert one(kind, rank=11).weight.requires_grad
+    assert kind(12, ("v", "w"), 6, generator).weight.requires_grad
+
+
+def test_slots_of_different_ranks():
+    rotation = LowRankRotation(12, ("v", "w"), {"v": 7, "w": 0}, generator_for(0))
+    assert rotation.slots == {"v": slice(0, 7), "w": slice(7, 7)}
+    base, source = torch.randn(2, 5, 12, generator=generator_for(0))
+    assert torch.equal(rotation.swap(base, {"w": source}, rotation.basis()), base)
+    nothing = LowRankRotation(12, ("v",), {"v": 0}, generator_for(0))
+    assert torch.equal(nothing.swap(base, {"v": source}, nothing.basis()), base)
+    with pytest.raises(ValueError, match="13 dimensions in all, the site has 12 units"):
+        LowRankRotation(12, ("v", "w"), {"v": 7, "w": 6}, generator_for(0))
+
+
+def test_directions_are_the_variable_s_columns():
+    rotation = LowRankRotation(12, ("v", "w"), 3, generator_for(0))
+    assert torch.equal(rotation.directions("w"), rotation.basis()[:, 3:])
+    assert rotation.size("w") is None
