@@ -44,6 +44,7 @@ class Comparisons:
         pairs: int,
         at_least: float,
         rows: tuple[int, int] = (1, 1),
+        warm: int = 2,
     ) -> None:
         """How many times faster ours is.
 
@@ -54,8 +55,9 @@ class Comparisons:
             pairs: how often.
             at_least: the target.
             rows: how many rows a run of ours and one of theirs handle; their rates are compared.
+            warm: runs of each before any is timed.
         """
-        first, second = interleaved(ours, theirs, pairs)
+        first, second = interleaved(ours, theirs, pairs, warm)
         ratio = median(b / a for a, b in zip(first, second, strict=True)) * rows[0] / rows[1]
         self._print(f"{name} ratio={ratio:.3g} target>={at_least:g}", ratio >= at_least, first, second, rows)
 
@@ -97,10 +99,10 @@ class Comparisons:
         sys.exit(int(self._missed))
 
 
-def interleaved(ours: Work, theirs: Work, pairs: int) -> tuple[list[float], list[float]]:
-    """Seconds of each run, after two to warm up; which of a pair goes first alternates."""
+def interleaved(ours: Work, theirs: Work, pairs: int, warm: int = 2) -> tuple[list[float], list[float]]:
+    """Seconds of each run, after a few to warm up; which of a pair goes first alternates."""
     works = (ours, theirs)
-    for work in works * 2:
+    for work in works * warm:
         work()
     seconds: tuple[list[float], list[float]] = ([], [])
     gc.collect()

@@ -1,4 +1,4 @@
-"""The problem that the GPT-2 benchmarks share: DAS on the residual stream of a small GPT-2, all six positions.
+"""The problem that the GPT-2 benchmarks share: DAS on the residual stream of a GPT-2, all six positions.
 
 Data, network and interventions are built from the classes that the configs name. The network is untrained:
 what its weights are makes no difference to how long a step takes. It is frozen, as in every alignment.
@@ -43,7 +43,7 @@ def task() -> ArithmeticSum:
 
 
 def network(width: int) -> GPT2:
-    """Twelve layers with heads of 64 units, of 16 where the network is that narrow; always the same weights."""
+    """Twelve layers with heads of 64 units, or of a quarter of a narrow network; always the same weights."""
     sizes = {"n_layer": LAYERS, "n_embd": width, "n_head": max(4, width // 64), "n_positions": 8}
     tokens = {"bos_token_id": None, "eos_token_id": None, "vocab_size": len(WORDS) + 2}
     own = task()

@@ -1,4 +1,4 @@
-"""The same DAS step on GPT-2 as pyvene takes it: low rank, all six positions as one site (as in the DAS thesis).
+"""The same DAS step on GPT-2 as pyvene takes it: low rank, all six positions one site, as in the thesis.
 
 pyvene is given every advantage that its interface offers: `use_fast`, and nested lists made beforehand.
 """

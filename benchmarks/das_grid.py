@@ -5,7 +5,8 @@
 - recomputed, cached: one step of four cells of rank 64 at each of the layers 2, 6 and 10 of a GPT-2 of 192
   units, batch 32, against the same cells trained one by one in the same process, which run both forwards to
   the site, or keep the activations at the site.
-- pyvene: the same against pyvene, per cell, at 192 units; and at 64 units, over every third layer.
+- pyvene: the same against pyvene, per cell, at 192 units; and at 64 units, over every third layer. With
+  `--quick` one step at layer 6 of a GPT-2 of 768 units instead.
 
 Before anything is timed, the first losses of all sides must agree.
 """
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from _compare import Comparisons
 from _gpt2 import GridStep, batches, das, network
@@ -23,15 +23,24 @@ from _pyvene_gpt2 import PyveneStep
 from _steps import Ours, OursCached
 
 CELLS, RANK = 4, 64
-EXPERIMENT = ("experiment=sum_das_grid", "logger=csv", "limit.rows=512", "job.min_accuracy=null")
+EXPERIMENT = (
+    "experiment=sum_das_grid",
+    "logger=csv",
+    "limit.rows=512",
+    "job.min_accuracy=null",
+    "job.budgets.default.max_steps=20",
+    "requires.network.limit.steps=5",
+)
 
 
 def main() -> None:
     """All comparisons."""
     run = Comparisons(__doc__)
-    stacked(run)
-    against_pyvene(run, 192, 32, (6,) if run.quick else (2, 6, 10), at_least=20)
-    if not run.quick:
+    if run.quick:
+        against_pyvene(run, 768, 32, (6,), at_least=30)
+    else:
+        stacked(run)
+        against_pyvene(run, 192, 32, (2, 6, 10), at_least=20)
         against_pyvene(run, 64, 32, range(0, 12, 3), at_least=8)
         against_pyvene(run, 64, 256, range(0, 12, 3), at_least=3)
     commands(run)
@@ -42,7 +51,7 @@ def main() -> None:
 def stacked(run: Comparisons) -> None:
     """A stacked step against single ones."""
     model, data = network(192), batches(32)
-    layers = (2, 10) if run.quick else (2, 6, 10)
+    layers = (2, 6, 10)
     grids = [GridStep(model, layer, RANK, CELLS, data) for layer in layers]
     alone = [[das(model, layer, RANK, seed) for seed in range(CELLS)] for layer in layers]
     fresh = [Ours(module) for cells in alone for module in cells]
@@ -70,42 +79,35 @@ def against_pyvene(run: Comparisons, width: int, size: int, layers: Sequence[int
         f"das_grid/pyvene/{width}/{size}",
         each(grids),
         lambda: [step(data[0]) for step in theirs],
-        run.pairs(10 if width == 64 else 5, quick=2),
+        run.pairs(10 if width == 64 else 5, quick=1),
         at_least,
         rows=(CELLS * size * len(layers), size * len(layers)),
+        warm=0 if run.quick else 1,
     )
 
 
 def commands(run: Comparisons) -> None:
-    """A grid against a command per cell."""
-    layers, ranks = ((0, 11), (5, 64)) if run.quick else (range(0, 12, 2), (5, 11, 21, 64))
-    steps = "job.budgets.default.max_steps=20"
+    """A grid against a command per cell, per cell."""
+    layers, ranks = ("[2,10]", "[5,64]") if run.quick else ("[0,2,4,6,8,10]", "[5,11,21,64]")
+    cells = 4 if run.quick else 24
     with tempfile.TemporaryDirectory() as folder:
         count = iter(range(1000))
 
         def command(*overrides: str) -> None:
             where = (f"outputs={folder}", f"hydra.run.dir={folder}/{next(count)}")
-            known = (*EXPERIMENT, steps, "requires.network.limit.steps=5", *where, *overrides)
-            line = [sys.executable, "-m", "iit_lab.cli", *known]
-            subprocess.run(line, check=True, capture_output=True, cwd=Path(folder))
+            line = [sys.executable, "-m", "iit_lab.cli", *EXPERIMENT, *where, *overrides]
+            subprocess.run(line, check=True, capture_output=True, cwd=folder)
 
         def grid() -> None:
-            command(
-                f"alignment.layers={list(layers)}".replace(" ", ""),
-                f"intervention.ranks={list(ranks)}".replace(" ", ""),
-            )
+            command(f"alignment.layers={layers}", f"intervention.ranks={ranks}")
 
         def alone() -> None:
-            for layer in layers:
-                for rank in ranks:
-                    command(
-                        "alignment=whole_site",
-                        f"alignment.layer={layer}",
-                        "~intervention.ranks",
-                        f"intervention.rank={rank}",
-                    )
+            command(
+                "alignment=whole_site", "alignment.layer=6", "~intervention.ranks", "intervention.rank=21"
+            )
 
-        run.speed_up("das_grid/commands", grid, alone, 1, 3)
+        alone()  # makes the network
+        run.speed_up("das_grid/commands", grid, alone, run.pairs(3, quick=1), 3, rows=(cells, 1), warm=0)
 
 
 def each(steps: Sequence[Callable[[], None]]) -> Callable[[], None]:

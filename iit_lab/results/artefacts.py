@@ -14,7 +14,7 @@ KINDS = ("network", "alignment")
 
 
 def save(directory: Path, kind: str, module: nn.Module, card: Mapping[str, Any]) -> None:
-    """Write `<kind>.safetensors` and `<kind>.json` into `directory`; a weight with two names is stored once."""
+    """Write `<kind>.safetensors` and `<kind>.json` into `directory`; tied weights are stored once."""
     state = {name: tensor.detach().contiguous().cpu() for name, tensor in _distinct(module).items()}
     with replacing(directory / f"{kind}.safetensors") as temporary:
         save_file(state, temporary)

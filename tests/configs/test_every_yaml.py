@@ -8,7 +8,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, open_dict
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from iit_lab.config import conf_dir, plain, register_schema
+from iit_lab.config import conf_dir, plain, register_schema, typed
 from iit_lab.jobs.base import Job, Run
 from iit_lab.jobs.build import (
     build,
@@ -23,7 +23,7 @@ from iit_lab.jobs.cells import expand, is_grid
 from iit_lab.jobs.lightning import build_callbacks
 from iit_lab.jobs.targets import check_targets, make
 from iit_lab.models.tokenizers import word_level
-from iit_lab.results.record import read_result
+from iit_lab.results.record import differences, fingerprint, read_result
 
 OUTSIDE = {"hydra", "config.yaml"}
 FILES = sorted(
@@ -48,6 +48,7 @@ NEEDS = {
     "task/arithmetic_sum": SUM[1:],
     "task/arithmetic_sum_all": SUM[1:],
     **{f"task/causal_model/{terms}": SUM for terms in ("x", "y", "z", "xy", "xz", "yz", "xyz")},
+    "requires/sum_iit_network": SUM,
     "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
 }
 SMALLER = {"sum_das_grid": ["alignment.layers=[0,11]", "intervention.ranks=[5,384]"]}
@@ -111,6 +112,26 @@ def test_experiment_runs_fast(launch, name):
     cells = [read_result(path.parent) for path in launched.directory.glob("cells/*/result.json")]
     behaviour = not any("test/iia" in found["metrics"] for found in (launched.result, *cells))
     assert behaviour == (name in ("equality_behaviour", "sum_gpt2_small_train"))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "asking"),
+    [
+        ("equality_behaviour", ["experiment=equality_das"]),
+        ("sum_gpt2_small_train", ["experiment=sum_das_grid"]),
+        ("sum_gpt2_small_iit", ["experiment=sum_das_grid", "requires=sum_iit_network"]),
+        (
+            "sum_gpt2_small_iit",
+            ["experiment=sum_das_grid", "requires=sum_iit_network", "task/causal_model=z"],
+        ),
+    ],
+)
+def test_what_is_required_is_what_the_experiment_makes(experiment, asking):
+    wanted = plain(composed(asking))["requires"]["network"]
+    made = plain(composed([f"experiment={experiment}"]))
+    wanted = plain(typed(wanted))
+    assert differences(wanted, made) == []
+    assert fingerprint(wanted) == fingerprint(made)
 
 
 HYDRA = [

@@ -1,4 +1,4 @@
-"""Every preset with learned sizes, and PCA, through the command line: trained, scored, saved and read again."""
+"""Every preset with a learned size, and PCA, through the command line: trained, scored, saved, read."""
 
 import json
 
