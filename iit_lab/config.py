@@ -70,6 +70,7 @@ class Config:
     logger: dict[str, Any] = field(default_factory=dict)
     callbacks: dict[str, Any] = field(default_factory=dict)
     requires: dict[str, Any] = field(default_factory=dict)
+    table: dict[str, Any] | None = None
     control: Any = "none"
     seed: int = 0
     limit: LimitConfig = field(default_factory=LimitConfig)

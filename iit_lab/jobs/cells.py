@@ -6,9 +6,9 @@ from typing import Any
 
 from iit_lab.config import ConfigError, typed
 from iit_lab.jobs.base import Run
+from iit_lab.sweeps.folder import INSIDE
 from iit_lab.sweeps.names import cell_name
 
-FOLDER = "cells"
 PLACE = "iit_lab.alignment.alignment.place"
 OWN = ("alignment", "alignment.layers", "intervention.ranks")
 """Keys of the grid, which its cells do not have."""
@@ -59,7 +59,7 @@ def _cell(run: Run, plain: dict[str, Any], kept: Sequence[str], layer: int, rank
     return replace(
         run,
         config=config,
-        directory=run.directory / FOLDER / cell_name(own),
+        directory=run.directory / INSIDE / cell_name(own),
         overrides=(*kept, *own),
         home=None,
     )

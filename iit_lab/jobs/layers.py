@@ -10,7 +10,7 @@ from iit_lab.config import ConfigError
 from iit_lab.jobs import grid
 from iit_lab.jobs.base import Outcome, Run
 from iit_lab.jobs.build import build_model, build_task
-from iit_lab.jobs.cells import FOLDER, expand
+from iit_lab.jobs.cells import expand
 from iit_lab.jobs.fit import Fit
 from iit_lab.results import figures
 from iit_lab.results.collect import collect
@@ -19,6 +19,7 @@ from iit_lab.results.groups import keys
 from iit_lab.results.record import read_result
 from iit_lab.results.tables import pivot, to_markdown
 from iit_lab.sweeps import plan
+from iit_lab.sweeps.folder import INSIDE
 
 log = logging.getLogger(__name__)
 LAYER, RANK = "alignment.layer", "intervention.rank"
@@ -69,8 +70,8 @@ def _todo(run: Run, cells: Sequence[Run]) -> list[Run]:
 
 def _summary(run: Run, cells: Sequence[Run]) -> Outcome:
     """The cells' table and figures; the grid's own record has what they share."""
-    frame = collect(run.directory / FOLDER).frame
-    files = {"cells": FOLDER}
+    frame = collect(run.directory / INSIDE).frame
+    files = {"cells": INSIDE}
     metric = "test/iia" if "test/iia" in frame else "test/effect"
     frame = _with_keys(frame, cells)
     table = to_markdown(pivot(frame, LAYER, RANK, metric), f"{metric} of {run.config.name}")

@@ -78,7 +78,15 @@ def collect(directory: Path) -> Collection:
         differing = differing or Differing(record["config"])
         changed = differing.changes(record["config"])
         seconds = record["timing"].get("total")
-        rows.append(_Row(cell.name, _typed(record["overrides"]), changed, record["metrics"], seconds))
+        rows.append(
+            _Row(
+                cell.relative_to(directory).as_posix(),
+                _typed(record["overrides"]),
+                changed,
+                record["metrics"],
+                seconds,
+            )
+        )
     return Collection(_frame(rows, differing or Differing({})), problems, unfinished)
 
 

@@ -14,7 +14,10 @@ import iit_lab
 from iit_lab.results.files import read_json, write_json
 
 SCHEMA_VERSION = 1
-OUTSIDE = ("hardware", "logger", "callbacks", "outputs", "sweep", "rerun", "tags", "name", "optimized_metric")
+OUTSIDE = (
+    *("hardware", "logger", "callbacks", "outputs", "sweep", "rerun", "tags", "name", "optimized_metric"),
+    "table",
+)
 """Keys of a config that do not change what a run computes."""
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "transformer-lens", "pyvene", "wandb", "numpy")
 

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+INSIDE = "cells"
+"""Where a grid of alignments keeps its cells."""
+
 
 def find_sweep(outputs: str | Path, name: str | None) -> Path:
     """The folder of a sweep.
@@ -24,6 +27,7 @@ def find_sweep(outputs: str | Path, name: str | None) -> Path:
 
 
 def cells(directory: Path) -> list[Path]:
-    """Folders of a sweep's cells, sorted."""
-    found = (path.parent for path in directory.glob("*/config.json"))
-    return sorted(path for path in found if not path.name.startswith("."))
+    """Folders of a sweep's cells, sorted; a grid of alignments counts as the cells inside it."""
+    found = sorted(path.parent for path in directory.glob("*/config.json"))
+    there = [path for path in found if not path.name.startswith(".")]
+    return [cell for path in there for cell in (cells(path / INSIDE) if (path / INSIDE).is_dir() else [path])]
