@@ -89,7 +89,8 @@ def draw(table: PaperTable, entries: Sequence[Entry]) -> Figure:
             axes.plot(x, y, color=colour, linestyle="--", marker="x", alpha=0.7)
     axes.set_xticks(range(len(columns)), columns)
     axes.set(ylim=(0, 1.02), ylabel=table.metric, title=f"{table.name}: ours, published dashed")
-    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.grid(alpha=0.3)
     return figure
 
