@@ -7,7 +7,7 @@ from pathlib import Path
 from iit_lab.results.record import read_result
 from iit_lab.sweeps import failures
 from iit_lab.sweeps.claim import claimed
-from iit_lab.sweeps.folder import cells
+from iit_lab.sweeps.folder import INSIDE, cells
 
 STATES = ("done", "running", "queued", "failed", "unfinished")
 
@@ -45,9 +45,10 @@ def look(directory: Path, waiting: Mapping[str, str]) -> Cell:
         except ValueError as error:
             return Cell(directory, "failed", str(error))
         return Cell(directory, "done")
-    if claimed(directory):
+    owner = directory.parent.parent if directory.parent.name == INSIDE else directory  # of a grid's cells
+    if claimed(owner):
         return Cell(directory, "running")
-    if directory.name in waiting:
-        return Cell(directory, waiting[directory.name])
-    failure = failures.read(directory)
+    if owner.name in waiting:
+        return Cell(directory, waiting[owner.name])
+    failure = failures.read(owner)
     return Cell(directory, "unfinished") if failure is None else Cell(directory, "failed", failure.line)

@@ -54,3 +54,12 @@ def test_neither_torch_nor_hydra_nor_pandas_is_imported():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "iit_lab.results.record" in loaded.split()
     assert not {"torch", "hydra", "omegaconf", "pandas", "matplotlib"} & set(loaded.split())
+
+
+def test_a_grid_counts_as_the_cells_inside_it(tmp_path):
+    for name in ("alone", "grid", "grid/cells/layer-0", "grid/cells/layer-1"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+    inside = tmp_path / "grid" / "cells"
+    assert cells(tmp_path) == [tmp_path / "alone", inside / "layer-0", inside / "layer-1"]
+    assert cells(inside) == [inside / "layer-0", inside / "layer-1"]

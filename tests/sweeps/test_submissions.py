@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from iit_lab.results.record import write_config
+from iit_lab.sweeps.claim import claim
 from iit_lab.sweeps.failures import Failure, record
 from iit_lab.sweeps.states import survey
 from iit_lab.sweeps.submissions import announce, waiting, withdraw
@@ -59,3 +61,20 @@ def test_states_of_cells(tmp_path):
     found = {cell.directory.name: (cell.state, cell.note) for cell in survey(tmp_path, {"queued": "queued"})}
     assert found == {"failed": ("failed", "it broke"), "queued": ("queued", ""), "begun": ("unfinished", "")}
     assert Failure(tmp_path / "failed", "").log == tmp_path / "failed" / "error.json"
+
+
+def test_cells_of_a_grid_share_its_fate(tmp_path):
+    """A grid has one claim, one place in the queue and one failure for all the cells inside it."""
+    for grid in ("queued", "running", "failed", "stopped"):
+        for cell in ("one", "two"):
+            write_config(tmp_path / grid / "cells" / cell, {"seed": 0}, [])
+        write_config(tmp_path / grid, {"seed": 0}, [])
+    record(tmp_path / "failed", "ValueError: no")
+    with claim(tmp_path / "running"):
+        found = survey(tmp_path, {"queued": "queued"})
+    states = {(cell.directory.parent.parent.name, cell.directory.name): cell.state for cell in found}
+    assert states == {
+        (grid, cell): "unfinished" if grid == "stopped" else grid
+        for grid in ("queued", "running", "failed", "stopped")
+        for cell in ("one", "two")
+    }
