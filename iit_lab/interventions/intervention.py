@@ -141,17 +141,27 @@ class Intervention(nn.Module):
         return {name: sum(values) / len(values) for name, values in found.items()}
 
     @torch.no_grad()
-    def calibrate(self, model: StagedModel, inputs: Tensor) -> None:
-        """Take from the sites' activations on `inputs` what the write and the subspaces need of them."""
+    def calibrate(self, model: StagedModel, inputs: Tensor, batch_size: int = 8192) -> None:
+        """Take from the sites' activations on `inputs` what the write and the subspaces need of them.
+
+        Args:
+            model: in eval mode.
+            inputs: of the network.
+            batch_size: inputs at once.
+        """
         wanted = [place for place in self.places if self.write.needs_mean or self.subspace(place).needs_data]
         if not wanted:
             return
-        collected = model.collect(inputs, [place.site for place in wanted])
+        sites = [place.site for place in wanted]
+        device = next((parameter.device for parameter in model.parameters()), inputs.device)
+        parts = [model.collect(part.to(device), sites) for part in inputs.split(batch_size)]
         for place in wanted:
+            mean = self.get_buffer(f"mean_{place.index}")
+            activations = torch.cat([part[place.site] for part in parts]).to(mean.device)
             if self.write.needs_mean:
-                self.get_buffer(f"mean_{place.index}").copy_(collected[place.site].mean(0))
+                mean.copy_(activations.mean(0))
             if self.subspace(place).needs_data:
-                self.subspace(place).fit(collected[place.site])
+                self.subspace(place).fit(activations)
 
     def edits(
         self,

@@ -34,6 +34,9 @@ from iit_lab.training.data import Splits, draw_splits
 from iit_lab.training.evaluation import Evaluation, evaluate
 from iit_lab.training.module import InterchangeModule
 
+CALIBRATION = 65_536
+"""So many training inputs are enough for a mean or for principal components."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -107,7 +110,8 @@ class Session:
         """A fresh intervention at the alignment's sites, with what it needs of training inputs."""
         intervention = build_intervention(self.run.config, problem.alignment, problem.model, **changes)
         with at("intervention"):
-            intervention.calibrate(problem.model.eval(), problem.data.train[0].base)
+            inputs = problem.data.train[0].base[:CALIBRATION]
+            intervention.calibrate(problem.model.eval(), inputs, self.eval_batch_size)
         return intervention
 
     def fit(

@@ -23,6 +23,7 @@ from iit_lab.jobs.cells import expand, is_grid
 from iit_lab.jobs.lightning import build_callbacks
 from iit_lab.jobs.targets import check_targets, make
 from iit_lab.models.tokenizers import word_level
+from iit_lab.results.paper import PaperTable
 from iit_lab.results.record import differences, fingerprint, read_result
 
 OUTSIDE = {"hydra", "config.yaml"}
@@ -82,6 +83,12 @@ def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
     if is_grid(run := Run(config, tmp_path)):
         config = expand(run, n_layers=1)[0].config
 
+    if config.table is not None:
+        made = build(config.table)
+        assert isinstance(made, PaperTable) and made.name == option
+        for sweep in made.runs.values():
+            one = [text if "[" in text else text.split(",")[0] for text in sweep.overrides]  # of a sweep
+            assert plain(composed([*one, f"seed={sweep.seeds[0]}"]))["seed"] == sweep.seeds[0]
     assert isinstance(build(config.job), Job)
     task = build_task(config)
     model = build_model(config, task)
