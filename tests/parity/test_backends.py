@@ -1,4 +1,4 @@
-"""The same interventions through TransformerLens's bridge, and through pyvene on plain Hugging Face."""
+"""The same interventions through both GPT-2 backends, and through pyvene on plain Hugging Face."""
 
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from iit_lab.causal.batch import InterchangeBatch
 from iit_lab.interventions.engine import interchange
 from iit_lab.interventions.interchange import Interchange
 from iit_lab.interventions.intervention import Intervention
+from iit_lab.models.base import StagedModel
 from iit_lab.models.bridge import Bridge
+from iit_lab.models.gpt2_loading import language_model
 from iit_lab.randomness import generator_for
 from iit_lab.subspaces.identity import IdentitySlice
 from iit_lab.subspaces.rotation import LowRankRotation
@@ -33,9 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def model(folder) -> Bridge:
-    return Bridge((POSITIONS,), VOCABULARY, generator_for(0), pretrained=str(folder))
+@pytest.fixture(scope="module", params=[language_model, Bridge], ids=["hugging face", "bridge"])
+def model(request, folder) -> StagedModel:
+    return request.param((POSITIONS,), VOCABULARY, generator_for(0), pretrained=str(folder)).eval()
 
 
 @pytest.fixture
@@ -68,6 +70,12 @@ def ours(model, batch, subspace, rank=None, **where):
     return interchange(model, intervention, batch).counterfactual, intervention
 
 
+@torch.no_grad()
+def test_logits_are_those_of_the_plain_model(model, folder, batch):
+    plain = GPT2LMHeadModel.from_pretrained(folder).eval()
+    torch.testing.assert_close(model(batch.base), plain(batch.base).logits[:, -1], **TIGHT)
+
+
 @pytest.mark.parametrize("positions", [list(range(POSITIONS)), [2], [1, 4]], ids=str)
 @pytest.mark.parametrize("component", ["block_output", "block_input", "attention_output", "mlp_output"])
 @torch.no_grad()
@@ -96,6 +104,19 @@ def test_one_head_at_one_position(model, folder, batch):
     locations = [[[3]] * BATCH, [[POSITIONS - 1]] * BATCH]
     expected = pyvene_logits(folder, batch, "head_attention_value_output", "h.pos", locations)
     torch.testing.assert_close(logits, expected, **TIGHT)
+
+
+@torch.no_grad()
+def test_low_rank_rotation_of_all_positions_as_one_site(model, folder, batch):
+    """The thesis's set-up: six positions flattened."""
+    logits, intervention = ours(model, batch, LowRankRotation, rank=20, component="block_output")
+    basis = intervention.subspaces[0].basis()
+    everywhere = [list(range(POSITIONS))] * BATCH
+    expected = pyvene_logits(
+        folder, batch, "block_output", "pos", everywhere, LowRankRotatedSpaceIntervention, basis
+    )
+    torch.testing.assert_close(logits, expected, **TIGHT)
+    assert not torch.allclose(logits, model(batch.base), atol=1e-3)
 
 
 @pytest.mark.parametrize("component", ["block_output", "mlp_activation"])
