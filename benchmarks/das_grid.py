@@ -29,7 +29,7 @@ EXPERIMENT = (
     "limit.rows=512",
     "job.min_accuracy=null",
     "job.budgets.default.max_steps=20",
-    "requires.network.limit.steps=5",
+    "requires.network.job.max_steps=5",
 )
 
 

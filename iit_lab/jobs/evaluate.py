@@ -1,13 +1,15 @@
 """`job=evaluate`: score an alignment on the network of an earlier run."""
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from iit_lab.config import ConfigError, typed
+from iit_lab.interop import pyvene_read
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs.base import Job, Outcome, Run
 from iit_lab.jobs.build import build_alignment, build_model, build_task, load_network, set_threads
@@ -16,6 +18,7 @@ from iit_lab.jobs.reporting import log_report, result_table, save_report
 from iit_lab.jobs.session import Problem, Session
 from iit_lab.jobs.targets import about, check_targets
 from iit_lab.jobs.trust import check_untrusted
+from iit_lab.models.base import StagedModel
 from iit_lab.results import artefacts
 from iit_lab.results.record import read_result
 
@@ -33,11 +36,14 @@ class Evaluate(Job):
     Args:
         run: directory of a finished training or alignment run.
         eval_batch_size: rows at once.
+        pyvene: folder in which pyvene has saved interventions, which are scored instead of that run's; which
+            positions or heads they are at, and which variables they are of, the command line says.
         trust: packages outside iit_lab whose components that run's config may build.
     """
 
     run: str
     eval_batch_size: int = 8192
+    pyvene: str | None = None
     trust: Sequence[str] = ()
 
     def effective(self, run: Run) -> Run:
@@ -55,6 +61,8 @@ class Evaluate(Job):
             if str(key) not in (*FROM_RUN, *FROM_LINE):
                 merged[key] = run.config[key]
         merged.control = "none"
+        if self.pyvene is not None:
+            self._take_over(merged, run, named)
         for key in named:
             if key in FROM_LINE:
                 merged[key] = run.config[key]
@@ -70,16 +78,17 @@ class Evaluate(Job):
         model = build_model(run.config, task)
         set_threads(run.config, model)
         alignment = build_alignment(run.config, task, model)
-        load_network(model, self.run, "job.run")
+        origin = load_network(model, self.run, "job.run")
         session = Session(run, self.eval_batch_size)
-        outcome = Outcome({}, session.timing)
+        network = os.path.relpath(origin / "network.safetensors", run.directory)
+        outcome = Outcome({}, session.timing, {"network": network})
         failed = True
         try:
             problem = Problem(task, model, alignment, session.draw(task, alignment, model))
             intervention = None
             if problem.data.test[0].variables:
                 intervention = session.intervention(problem)
-                outcome.notes += self._load_subspaces(run, intervention)
+                outcome.notes += self._load_subspaces(run, intervention, model)
                 outcome.files |= save_alignment(run, intervention)
             evaluation = session.evaluate(problem, intervention)
             log_report("test", evaluation)
@@ -90,8 +99,23 @@ class Evaluate(Job):
         finally:
             session.close(outcome.metrics, result_table(outcome.metrics), failed=failed)
 
-    def _load_subspaces(self, run: Run, intervention: Intervention) -> list[str]:
-        """The run's trained subspaces, if this is its own alignment; notes for the record otherwise."""
+    def _take_over(self, merged: DictConfig, run: Run, named: Sequence[str]) -> None:
+        """Put the alignment and intervention of pyvene's folder into a config."""
+        for key in named:
+            if key in ("alignment", "intervention") or key.startswith("intervention."):
+                raise ConfigError(f"{key}: comes from job.pyvene={self.pyvene} and may not be named as well")
+        variables = run.config.alignment.variables if "alignment.variables" in named else None
+        with about("job.pyvene", self.pyvene):
+            saved = pyvene_read.read(Path(str(self.pyvene)))
+            variables = list(variables or build_task(merged).variables)
+            merged.alignment, merged.intervention = pyvene_read.nodes(saved, variables)
+
+    def _load_subspaces(self, run: Run, intervention: Intervention, model: StagedModel) -> list[str]:
+        """pyvene's, or the run's own, if this is its own alignment; notes for the record otherwise."""
+        if self.pyvene is not None:
+            with about("job.pyvene", self.pyvene):
+                pyvene_read.load(pyvene_read.read(Path(self.pyvene)), intervention, model)
+            return []
         directory = Path(self.run)
         recorded = read_result(directory)["config"]
         own = all(run.plain[key] == recorded[key] for key in ("alignment", "intervention"))

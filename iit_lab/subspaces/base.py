@@ -25,6 +25,8 @@ class Subspace(nn.Module, ABC):
     slots: dict[str, slice]
     needs_data: ClassVar[bool] = False
     anneals: ClassVar[bool] = False
+    pyvene_kinds: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """pyvene's classes for this kind -> the arguments that make it that class; none where it has none."""
 
     @abstractmethod
     def basis(self) -> Any:
@@ -70,6 +72,18 @@ class Subspace(nn.Module, ABC):
     def fit(self, activations: Float[Tensor, "n width"]) -> None:
         """Called once, if `needs_data`, with the site's activations on training inputs."""
         del activations
+
+    def to_pyvene(self) -> tuple[str, dict[str, Tensor]]:
+        """The class of pyvene that does the same, and its state, but for its sizes.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        raise ValueError(f"{type(self).__name__}: pyvene's saved interventions have no such kind")
+
+    def from_pyvene(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the state of such a class."""
+        del state
 
 
 Rank = int | Mapping[str, int] | None

@@ -4,7 +4,7 @@ Wu et al. 2023, "Interpretability at Scale: Identifying Causal Mechanisms in Alp
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from iit_lab.subspaces.annealed import Annealed
 from iit_lab.subspaces.base import Rank, assign_slots, refuse_rank
-from iit_lab.subspaces.rotation import moved, orthonormal
+from iit_lab.subspaces.rotation import basis_of_pyvene, moved, orthonormal, pyvene_rotation
 
 
 class Bounded(NamedTuple):
@@ -52,6 +52,7 @@ class BoundlessRotation(Annealed):
     """
 
     LOWEST = 1e-3
+    pyvene_kinds: ClassVar[Mapping[str, Mapping[str, Any]]] = {"BoundlessRotatedSpaceIntervention": {}}
 
     def __init__(
         self,
@@ -76,6 +77,27 @@ class BoundlessRotation(Annealed):
         self.weight = orthonormal(width, width, generator)
         self.raw_boundaries = nn.Parameter(torch.full((len(variables),), boundary / boundary_speed))
         self.register_buffer("index", torch.arange(float(self.depth)), persistent=False)
+
+    @torch.no_grad()
+    def to_pyvene(self) -> tuple[str, dict[str, Tensor]]:
+        """The same rotation, boundary and temperature; of one variable, pyvene's has no more."""
+        if len(self.slots) > 1:
+            raise ValueError(f"variables={list(self.slots)}: pyvene's boundless rotation has one boundary")
+        state = {
+            "intervention_boundaries": self.boundaries(),
+            "temperature": self.get_buffer("temperature"),
+            "intervention_population": torch.arange(self.width),
+        }
+        return "BoundlessRotatedSpaceIntervention", state | pyvene_rotation(torch.linalg.qr(self.weight).Q)
+
+    @torch.no_grad()
+    def from_pyvene(self, state: Mapping[str, Tensor]) -> None:
+        """Take over rotation, boundary and temperature."""
+        self.weight.copy_(basis_of_pyvene(state))
+        self.raw_boundaries.copy_(
+            state["intervention_boundaries"].clamp(self.LOWEST, 1) / self.boundary_speed
+        )
+        self.get_buffer("temperature").copy_(state["temperature"])
 
     @torch.no_grad()
     def anneal(self, progress: float) -> None:

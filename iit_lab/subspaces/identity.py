@@ -1,6 +1,7 @@
 """Identity slices: a variable lives in units of the site as they are (localist, axis-aligned)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +23,8 @@ class IdentitySlice(Subspace):
     Raises:
         ValueError: if several variables would overlap, or the blocks do not fit.
     """
+
+    pyvene_kinds: ClassVar[Mapping[str, Mapping[str, Any]]] = {"VanillaIntervention": {}}
 
     def __init__(
         self,
@@ -46,6 +49,12 @@ class IdentitySlice(Subspace):
             mask = torch.zeros(width, dtype=torch.bool)
             mask[order[slot]] = True
             self.register_buffer(f"mask_{name}", mask, persistent=False)
+
+    def to_pyvene(self) -> tuple[str, dict[str, Tensor]]:
+        """A vanilla intervention, which has no state; of units in their natural order."""
+        if self.basis().tolist() != list(range(self.width)):
+            raise ValueError("units: pyvene's saved interventions take the first units of a site")
+        return "VanillaIntervention", {}
 
     def basis(self) -> Int[Tensor, " width"]:
         """The units, in slot order."""

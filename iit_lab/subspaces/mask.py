@@ -5,7 +5,7 @@ masking (DBM; Davies et al. 2023, "Discovering Variable Binding Circuitry with D
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from iit_lab.subspaces.annealed import Annealed
 from iit_lab.subspaces.base import Rank, refuse_rank
-from iit_lab.subspaces.rotation import moved, orthonormal
+from iit_lab.subspaces.rotation import basis_of_pyvene, moved, orthonormal, pyvene_rotation
+
+HARD = 1e-12
+"""A temperature at which masks are rounded."""
 
 
 class Masked(NamedTuple):
@@ -51,6 +54,11 @@ class SigmoidMask(Annealed):
         ValueError: for a rank.
     """
 
+    pyvene_kinds: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "SigmoidMaskIntervention": {},
+        "SigmoidMaskRotatedSpaceIntervention": {"rotated": True},
+    }
+
     def __init__(
         self,
         width: int,
@@ -69,6 +77,26 @@ class SigmoidMask(Annealed):
         self.slots = dict.fromkeys(variables, slice(0, width))
         self.logits = nn.Parameter(torch.full((len(variables), width), float(logit)))
         self.weight = orthonormal(width, width, generator) if rotated else None
+
+    @torch.no_grad()
+    def to_pyvene(self) -> tuple[str, dict[str, Tensor]]:
+        """The same mask and temperature; of one variable. A hard one gets a temperature that makes it so."""
+        if len(self.slots) > 1:
+            raise ValueError(f"variables={list(self.slots)}: a mask of pyvene's belongs to one variable")
+        temperature = self.get_buffer("temperature")
+        state = {"temperature": torch.full_like(temperature, HARD) if self.hard else temperature}
+        if self.weight is None:
+            return "SigmoidMaskIntervention", {"mask": self.logits[0], **state}
+        rotation = pyvene_rotation(torch.linalg.qr(self.weight).Q)
+        return "SigmoidMaskRotatedSpaceIntervention", {"masks": self.logits[0], **state, **rotation}
+
+    @torch.no_grad()
+    def from_pyvene(self, state: Mapping[str, Tensor]) -> None:
+        """Take over mask, temperature and rotation."""
+        self.logits[0].copy_(state["mask" if self.weight is None else "masks"])
+        self.get_buffer("temperature").copy_(state["temperature"])
+        if self.weight is not None:
+            self.weight.copy_(basis_of_pyvene(state))
 
     def masks(self) -> Float[Tensor, "variables width"]:
         """How much of each unit every variable takes."""

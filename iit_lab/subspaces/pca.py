@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from iit_lab.subspaces.base import Rank, Subspace, assign_slots
-from iit_lab.subspaces.rotation import moved
+from iit_lab.subspaces.rotation import LOW_RANK, moved, pyvene_rotation
 
 
 class Components(NamedTuple):
@@ -55,6 +55,12 @@ class PrincipalComponents(Subspace):
         stop = max(slot.stop for slot in self.slots.values())
         self.register_buffer("components", torch.zeros(width, stop))
         self.register_buffer("deviation", torch.ones(width))
+
+    def to_pyvene(self) -> tuple[str, dict[str, Tensor]]:
+        """A rotation with the components as columns; pyvene's own class for them cannot be loaded."""
+        if self.standardise:
+            raise ValueError("standardise=True: pyvene's saved interventions have no such kind")
+        return LOW_RANK, pyvene_rotation(self.get_buffer("components"))
 
     def fit(self, activations: Float[Tensor, "n width"]) -> None:
         """Find the components.

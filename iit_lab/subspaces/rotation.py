@@ -6,12 +6,15 @@ Representations", section 3.
 
 from abc import ABC
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from iit_lab.subspaces.base import Rank, Subspace, assign_slots
+
+LOW_RANK = "LowRankRotatedSpaceIntervention"
 
 
 class OrthonormalSubspace(Subspace, ABC):
@@ -36,6 +39,14 @@ class OrthonormalSubspace(Subspace, ABC):
     def directions(self, variable: str) -> Float[Tensor, "width rank"]:
         """The variable's columns."""
         return self.basis()[:, self.slots[variable]]
+
+    def to_pyvene(self) -> tuple[str, dict[str, Tensor]]:
+        """A rotation with the same columns."""
+        return next(iter(self.pyvene_kinds), LOW_RANK), pyvene_rotation(self.basis())
+
+    def from_pyvene(self, state: Mapping[str, Tensor]) -> None:
+        """Take over its columns, as many as are used here."""
+        self.weight.data.copy_(basis_of_pyvene(state)[:, : self.weight.shape[1]])
 
     def _keep_still(self) -> None:
         if any(slot.stop - slot.start == self.width for slot in self.slots.values()):
@@ -76,6 +87,8 @@ class LowRankRotation(OrthonormalSubspace):
         ValueError: if the slots do not fit in `width`.
     """
 
+    pyvene_kinds: ClassVar[Mapping[str, Mapping[str, Any]]] = {LOW_RANK: {}}
+
     def __init__(
         self, width: int, variables: tuple[str, ...], rank: Rank, generator: torch.Generator
     ) -> None:
@@ -92,6 +105,8 @@ class Rotation(OrthonormalSubspace):
     The same arguments and errors as `LowRankRotation`. The two learn the same subspaces; this one also
     stores the directions that no variable uses.
     """
+
+    pyvene_kinds: ClassVar[Mapping[str, Mapping[str, Any]]] = {"RotatedSpaceIntervention": {}}
 
     def __init__(
         self, width: int, variables: tuple[str, ...], rank: int | None, generator: torch.Generator
@@ -119,3 +134,26 @@ def moved(
 def orthonormal(rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
     """Random orthonormal columns: a weight of unit columns turns at the optimiser's learning rate."""
     return nn.Parameter(torch.linalg.qr(torch.randn(rows, columns, generator=generator)).Q)
+
+
+def pyvene_rotation(basis: Float[Tensor, "width rank"]) -> dict[str, Tensor]:
+    """The state of pyvene's rotation with these columns: torch's orthogonal parametrisation of them."""
+    layer = _parametrised(tuple(basis.shape))
+    layer.weight = basis.detach()
+    return {f"rotate_layer.{name}": tensor.detach() for name, tensor in layer.state_dict().items()}
+
+
+@torch.no_grad()
+def basis_of_pyvene(state: Mapping[str, Tensor]) -> Float[Tensor, "width rank"]:
+    """The columns of a rotation that pyvene has saved."""
+    prefix = "rotate_layer."
+    own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    layer = _parametrised(tuple(own["parametrizations.weight.original"].shape))
+    layer.load_state_dict(own)
+    return torch.as_tensor(layer.weight).clone()
+
+
+def _parametrised(shape: tuple[int, ...]) -> nn.Module:
+    layer = nn.Module()
+    layer.weight = nn.Parameter(torch.eye(*shape))
+    return nn.utils.parametrizations.orthogonal(layer)

@@ -1,0 +1,1 @@
+"""Alignments of other libraries: reading and writing their files."""
