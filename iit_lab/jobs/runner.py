@@ -50,7 +50,7 @@ def execute(run: Run, *, show: bool = True, wait: bool = False) -> Mapping[str, 
         job: Job = build(run.config.job)
     if not job.recorded:
         try:
-            job.perform(run)
+            job.perform(job.effective(run))
         finally:
             _remove_if_empty(run.directory)
         return {}

@@ -24,6 +24,7 @@ ALLOWED = (
     *(f"iit_lab.{room}." for room in ROOMS),
     "iit_lab.jobs.train.",
     "iit_lab.jobs.align.",
+    "iit_lab.jobs.evaluate.",
     "torch.optim.",
 )
 

@@ -50,6 +50,7 @@ NEEDS = {
     "task/arithmetic_sum_all": SUM[1:],
     **{f"task/causal_model/{terms}": SUM for terms in ("x", "y", "z", "xy", "xz", "yz", "xyz")},
     "requires/sum_iit_network": SUM,
+    "job/export": ["alignment=equality_blocks", "job.run=x"],
     "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
 }
 SMALLER = {"sum_das_grid": ["alignment.layers=[0,11]", "intervention.ranks=[5,384]"]}
