@@ -90,7 +90,8 @@ class Comparisons:
         self._missed |= reached is False
         beside = [f"{1e3 * median(side):.3f} ms" for side in (ours, theirs)]
         if rows != (1, 1):
-            beside = [f"{n / median(side):,.0f} rows/s" for n, side in zip(rows, (ours, theirs), strict=True)]
+            rates = [n / median(side) for n, side in zip(rows, (ours, theirs), strict=True)]
+            beside = [f"{rate:,.0f} rows/s" if rate > 10 else f"{1 / rate:.1f} s a row" for rate in rates]
         verdict = {True: " ok", False: " MISS", None: ""}[reached]
         print(f"{text}{verdict}  (ours {beside[0]}, other {beside[1]}, {len(ours)} pairs)", flush=True)
 

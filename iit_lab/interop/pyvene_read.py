@@ -205,13 +205,14 @@ def load(saved: Sequence[Saved], intervention: Intervention, model: StagedModel)
 
 def _check(saved: Saved, site: Site, model: StagedModel) -> None:
     shape = model.shapes(site.layer)[site.component]
+    available = shape[-1]
     positions = len(site.positions) if site.positions is not None else shape[0] if len(shape) > 1 else 1
     if saved.heads and site.heads is None:
         raise ValueError("is of single heads; name them in alignment.heads")
     if not saved.heads and positions != saved.positions:
         raise ValueError(f"is of {saved.positions} positions; name them in alignment.position")
     if saved.kind == VANILLA and saved.rank is not None:
-        _check_units(saved.rank, positions, site, shape[-1])
+        _check_units(saved.rank, positions, site, available)
     width = saved.state.get("embed_dim")
     if width is not None and int(width) != model.width(site):
         raise ValueError(f"is of {int(width)} units, {site} of {model.describe()} has {model.width(site)}")

@@ -72,10 +72,11 @@ def _entries(place: Place, intervention: Intervention, model: StagedModel) -> li
     slots = list(subspace.slots.values())
     several, heads = len(slots) > 1, site.heads is not None
     shape = model.shapes(site.layer)[site.component]
+    available = shape[-1]
     positions = len(site.positions or range(shape[0])) if len(shape) > 1 else 1
     size = slots[-1].stop
     if kind == VANILLA:
-        size = _units(site, size, width, positions, shape[-1], several=several)
+        size = _units(site, size, width, positions, available, several=several)
     elif site.units is not None:
         raise ValueError(f"{site}: pyvene's files are of whole components, not of single units")
     elif positions * len(site.heads or [0]) > 1 and (heads or kind == "SigmoidMaskIntervention"):

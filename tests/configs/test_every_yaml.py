@@ -49,6 +49,7 @@ NEEDS = {
     "task/arithmetic_sum": SUM[1:],
     "task/arithmetic_sum_all": SUM[1:],
     **{f"task/causal_model/{terms}": SUM for terms in ("x", "y", "z", "xy", "xz", "yz", "xyz")},
+    "requires/sum_network": SUM,
     "requires/sum_iit_network": SUM,
     "job/export": ["alignment=equality_blocks", "job.run=x"],
     "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
@@ -127,6 +128,7 @@ def test_experiment_runs_fast(launch, name):
     [
         ("equality_behaviour", ["experiment=equality_das"]),
         ("sum_gpt2_small_train", ["experiment=sum_das_grid"]),
+        ("sum_gpt2_small_train", ["experiment=sum_das_grid", "task/causal_model=z"]),
         ("sum_gpt2_small_iit", ["experiment=sum_das_grid", "requires=sum_iit_network"]),
         (
             "sum_gpt2_small_iit",
