@@ -1,4 +1,7 @@
-"""Networks that a run requires: made on demand under a lock, shared by all runs that need the same one."""
+"""Runs that others need: made on demand under a lock, shared by all that need the same one.
+
+Networks lie in `outputs/networks/<fingerprint>`, grids of alignments in `outputs/alignments/<fingerprint>`.
+"""
 
 import logging
 import os
@@ -7,6 +10,7 @@ from pathlib import Path
 
 from iit_lab.config import typed
 from iit_lab.jobs.base import Run
+from iit_lab.jobs.cells import is_grid
 from iit_lab.jobs.targets import about
 from iit_lab.results.record import fingerprint
 
@@ -22,22 +26,32 @@ def obtain(run: Run, name: str) -> Path:
         run: that needs it; `requires.<name>` is a whole config.
         name: of the requirement.
     """
-    from iit_lab.jobs.runner import execute
-
     plain = run.plain["requires"][name]
     with about(f"requires.{name}", plain.get("name")):
         config = typed(plain)
         config.hardware.devices, config.hardware.strategy = 1, "auto"  # made before processes are started
-    directory = _directory(Run(config, run.directory))
+    return make(Run(config, run.directory), f"requires.{name}")
+
+
+def make(run: Run, label: str) -> Path:
+    """The directory of a run that others share, which is done now if nobody has done it yet.
+
+    Args:
+        run: whole; its own directory is not used.
+        label: what to call it in the log.
+    """
+    from iit_lab.jobs.runner import execute
+
+    directory = _directory(run)
     if directory.is_symlink() and not directory.exists():
         directory.unlink()  # to a run that has been deleted
-    log.info("requires.%s: %s", name, directory)
-    execute(Run(config, directory), show=False, wait=True)
+    log.info("%s: %s", label, directory)
+    execute(Run(run.config, directory), show=False, wait=True)
     return directory
 
 
 def offer(run: Run) -> None:
-    """Let a finished training run be found by whoever requires the same network."""
+    """Let a finished run be found by whoever needs the same."""
     directory = _directory(run)
     if directory.exists() or directory.is_symlink():
         return
@@ -47,4 +61,5 @@ def offer(run: Run) -> None:
 
 
 def _directory(run: Run) -> Path:
-    return Path(run.config.outputs) / "networks" / fingerprint(run.plain)
+    room = "alignments" if is_grid(run) else "networks"
+    return Path(run.config.outputs) / room / fingerprint(run.plain)

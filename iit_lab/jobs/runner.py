@@ -81,8 +81,8 @@ def _perform(job: Job, run: Run, held: Claim) -> Mapping[str, float]:
         outcome.timing["total"] = time.monotonic() - began
         held.check()
         write(run, outcome)
-        if outcome.files.get("network") == "network.safetensors":  # made by this very run
-            networks.offer(run)
+        if outcome.files.get("network") == "network.safetensors" or "cells" in outcome.files:
+            networks.offer(run)  # made by this very run
         superseded.discard(run.directory)
         failures.clear(run.directory)
         return outcome.metrics

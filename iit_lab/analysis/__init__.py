@@ -1,0 +1,1 @@
+"""What alignments tell: functions of tables, tensors and graphs."""
