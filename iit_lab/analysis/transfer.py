@@ -41,7 +41,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Compared:
-    """An alignment's metric under its own model, the largest under another, and its floor; means over seeds."""
+    """An alignment under its own model, the best of it under another, and its floor; means over seeds."""
 
     trained: str
     layer: int

@@ -73,12 +73,12 @@ class ArithmeticSum(Task):
         self._holdout, self._split_seed = holdout, split_seed
         numbers = torch.arange(LOW, HIGH + 1)
         grid = torch.cartesian_prod(*[numbers] * len(NUMBERS))
-        self.inputs = Listed(dict(zip(NUMBERS, grid.unbind(1), strict=True)))
+        self.inputs = self._all = Listed(dict(zip(NUMBERS, grid.unbind(1), strict=True)))
         self._tokens = tokenizer.encode(["+".join(map(str, row)) + "=" for row in grid.tolist()])
         self.input_shape = (self._tokens.shape[1],)
-        self._parts = {"all": self.inputs}
+        self._parts = {"all": self._all}
         if holdout:
-            self._parts |= split(self.inputs, SHARES, generator_for(split_seed, "split"))
+            self._parts |= split(self._all, SHARES, generator_for(split_seed, "split"))
             self._parts["seen"] = self._parts["train"]
             self.beside = ("seen", "all")
         else:
@@ -86,11 +86,11 @@ class ArithmeticSum(Task):
 
     def part(self, name: str) -> Sampler:
         """`train`, `val`, `test`, `seen` and `all`."""
-        return self._parts.get(name, self.inputs)
+        return self._parts.get(name, self._all)
 
     def sample(self, n: int, generator: torch.Generator) -> Setting:
         """Each of the 1 000 inputs equally often."""
-        return self.inputs.sample(n, generator)
+        return self._all.sample(n, generator)
 
     def encode(self, setting: Setting) -> Int[Tensor, "batch tokens"]:
         """Token ids of the prompts, which have all been tokenized once."""

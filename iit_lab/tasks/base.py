@@ -8,6 +8,7 @@ from torch import Tensor
 
 from iit_lab.causal.counterfactuals import Sampler
 from iit_lab.causal.model import CausalModel, Setting
+from iit_lab.tasks.listed import Listed
 
 
 class Task(ABC):
@@ -15,9 +16,9 @@ class Task(ABC):
 
     A subclass sets `causal_model`, `variables` (what may be intervened in, in order), `n_classes` and
     `input_shape` (of one encoded example), and says how inputs are drawn and encoded. A task of few inputs
-    also splits them (`part`); it sets `beside` to the parts that are reported beside `test`, or `note` to
-    what a reader of the numbers must know if the same inputs are in every part. A task of prompts takes a
-    `tokenizer`, and sets `answers` to the word of each class, for language models.
+    also splits them (`part`); it sets `inputs` to all there are, `beside` to the parts that are reported
+    beside `test`, or `note` to what a reader of the numbers must know if the same inputs are in every part. A
+    task of prompts takes a `tokenizer`, and sets `answers` to the word of each class, for language models.
     """
 
     causal_model: CausalModel
@@ -26,6 +27,7 @@ class Task(ABC):
     input_shape: tuple[int, ...]
     beside: tuple[str, ...] = ()
     note: str | None = None
+    inputs: Listed | None = None
     answers: tuple[str, ...] | None = None
 
     @abstractmethod

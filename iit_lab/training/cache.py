@@ -108,9 +108,16 @@ class Activations:
     @torch.no_grad()
     def interchange(self, intervention: Intervention, batch: InterchangeBatch) -> Outputs:
         """Logits under an intervention and without, of an indexed batch."""
-        before = self.prefix(intervention, batch)
-        intervened = finish(self.model, intervention, batch, before).counterfactual
-        return Outputs(self.logits[batch.base], intervened)
+        return Outputs(self.logits[batch.base], self.counterfactual(intervention, batch))
+
+    @torch.no_grad()
+    def counterfactual(
+        self, intervention: Intervention, batch: InterchangeBatch
+    ) -> Float[Tensor, "batch classes"]:
+        """Logits under an intervention, of an indexed batch."""
+        logits = finish(self.model, intervention, batch, self.prefix(intervention, batch)).counterfactual
+        assert logits is not None
+        return logits
 
     def full_swap(
         self, intervention: Intervention, batch: InterchangeBatch, which: tuple[int, int]

@@ -1,0 +1,84 @@
+"""Every pair of inputs as base and source: is the intervened output right?
+
+The disentangling graphs of the DAS thesis (Pislar 2024, `construct_graph.py`), where each pair is one call of
+pyvene; here the activations of each input are kept, and only the stages after the site are run.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from iit_lab.causal.batch import InterchangeBatch
+from iit_lab.causal.model import CausalModel, Setting
+from iit_lab.interventions.intervention import Intervention
+from iit_lab.training.cache import Activations
+
+Progress = Callable[[int, int], None]
+"""Told how many bases are done, of how many."""
+
+
+def labels(model: CausalModel, setting: Setting, variables: tuple[str, ...]) -> Int[Tensor, "inputs inputs"]:
+    """The counterfactual label of every pair: rows are bases, columns the source of all variables.
+
+    Args:
+        model: the hypothesis.
+        setting: the inputs, one row each.
+        variables: what is fixed to the source's value.
+    """
+    n = len(next(iter(setting.values())))
+    base = {name: value.repeat_interleave(n, 0) for name, value in setting.items()}
+    source = {name: value.repeat(n, *[1] * (value.ndim - 1)) for name, value in setting.items()}
+    found = model.interchange(base, source, variables)[model.output]
+    return found.long().view(n, n)
+
+
+@torch.no_grad()
+def answers(
+    activations: Activations,
+    intervention: Intervention,
+    inputs: InterchangeBatch,
+    variables: tuple[str, ...],
+    rows: int,
+    progress: Progress = lambda done, of: None,
+) -> Int[Tensor, "inputs inputs"]:
+    """The network's class for every pair, base by base.
+
+    Args:
+        activations: of the inputs; kept at or before the stage of the intervention.
+        intervention: trained, in eval mode.
+        inputs: all inputs as bases, as `activations` has indexed them.
+        variables: what is fixed.
+        rows: pairs at once.
+        progress: told how far it is.
+    """
+    index = inputs.base
+    n = len(index)
+    found = torch.empty(n, n, dtype=torch.uint8)
+    at_once = max(1, rows // n)
+    nothing = torch.zeros(1, dtype=torch.long, device=index.device)
+    for start in range(0, n, at_once):
+        bases = index[start : start + at_once]
+        count = len(bases) * n
+        batch = InterchangeBatch(
+            base=bases.repeat_interleave(n),
+            sources=index.repeat(len(bases))[None],
+            variables=variables,
+            intervened=None,
+            base_label=nothing.expand(count),
+            counterfactual_label=nothing.expand(count),
+        )
+        logits = activations.counterfactual(intervention, batch)
+        found[start : start + at_once] = logits.argmax(-1).view(len(bases), n).to("cpu", torch.uint8)
+        progress(min(start + at_once, n), n)
+    return found
+
+
+def weights(right: Bool[Tensor, "inputs inputs"]) -> Int[Tensor, "inputs inputs"]:
+    """How many of a pair's two directions are right: 0, 1 or 2; the diagonal is 0.
+
+    The thesis's edge weight is half of it.
+    """
+    both = right.to(torch.uint8) + right.mT.to(torch.uint8)
+    return both.fill_diagonal_(0)
