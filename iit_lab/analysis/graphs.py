@@ -3,7 +3,6 @@
 Kept with two bits an edge; the thesis's files (a square tensor of 0, 0.5 and 1, saved by torch) are read too.
 """
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from iit_lab.results.files import read_json, replacing, write_json
+from iit_lab.results.pickles import read_tensors
 
 BOTH = 2
 Matrix = UInt8[np.ndarray, "nodes nodes"]
@@ -113,12 +113,7 @@ def read_thesis(path: Path) -> PairGraph:
     Raises:
         ValueError: if it is no such tensor. Nothing but tensors is unpickled.
     """
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read as a tensor ({str(error).splitlines()[0]})") from None
+    stored = read_tensors(path)
     if not isinstance(stored, Tensor) or stored.ndim != 2 or stored.shape[0] != stored.shape[1]:
         shape = tuple(stored.shape) if isinstance(stored, Tensor) else type(stored).__name__
         raise ValueError(f"{path}: holds {shape}, a graph is a square tensor")

@@ -14,7 +14,7 @@ from iit_lab.results.collect import CELL
 
 
 @dataclass(frozen=True)
-class Test:
+class Trial:
     """An alignment under one causal model.
 
     Args:
@@ -51,12 +51,12 @@ class Compared:
     floor: float
 
 
-def own(tests: Iterable[Test]) -> list[Test]:
+def own(tests: Iterable[Trial]) -> list[Trial]:
     """Alignments under the model that they were trained on."""
     return [test for test in tests if test.trained == test.tested]
 
 
-def averaged(tests: Iterable[Test], metric: str) -> dict[tuple[str, str, int, int | None], float]:
+def averaged(tests: Iterable[Trial], metric: str) -> dict[tuple[str, str, int, int | None], float]:
     """A metric's mean over seeds, by trained model, tested model, layer and rank."""
     values: dict[tuple[str, str, int, int | None], list[float]] = {}
     for test in tests:
@@ -66,7 +66,7 @@ def averaged(tests: Iterable[Test], metric: str) -> dict[tuple[str, str, int, in
 
 
 def compare(
-    tests: Sequence[Test], metric: str = "test/iia", floor: str = "test/iia_full_swap"
+    tests: Sequence[Trial], metric: str = "test/iia", floor: str = "test/iia_full_swap"
 ) -> list[Compared]:
     """The diagonal of the matrix beside the largest entry of its row that is not on it.
 
@@ -98,7 +98,7 @@ def passes(compared: Iterable[Compared], least: float = 0.2) -> tuple[int, int]:
     return sum(one.own > one.other for one in high), len(high)
 
 
-def best_models(tests: Sequence[Test], metric: str = "test/iia") -> list[tuple[int, int | None, str, float]]:
+def best_models(tests: Sequence[Trial], metric: str = "test/iia") -> list[tuple[int, int | None, str, float]]:
     """Layer, rank, the model whose alignment is best there, and its metric averaged over seeds."""
     best: dict[tuple[int, int | None], tuple[str, float]] = {}
     for (trained, _, layer, rank), value in averaged(own(tests), metric).items():
@@ -107,7 +107,7 @@ def best_models(tests: Sequence[Test], metric: str = "test/iia") -> list[tuple[i
     return [(*place, *found) for place, found in best.items()]
 
 
-def advantage(tests: Sequence[Test], reference: str, metric: str = "test/iia_changed") -> float:
+def advantage(tests: Sequence[Trial], reference: str, metric: str = "test/iia_changed") -> float:
     """How far the network's own model is ahead of wrong ones at its best layer and rank; median over seeds.
 
     Args:
@@ -136,7 +136,7 @@ def advantage(tests: Sequence[Test], reference: str, metric: str = "test/iia_cha
     return median(found)
 
 
-def frame(tests: Sequence[Test]) -> pd.DataFrame:
+def frame(tests: Sequence[Trial]) -> pd.DataFrame:
     """A row per test, as `iit_lab.results` draws and tabulates."""
     rows = [
         {

@@ -4,7 +4,6 @@ Wu et al. 2024, "pyvene: A Library for Understanding and Improving PyTorch Model
 of pyvene is imported, and its states, which are pickles, are read as tensors and nothing else.
 """
 
-import pickle
 import pkgutil
 import re
 from collections import Counter
@@ -15,13 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from iit_lab import subspaces
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.models.base import StagedModel
 from iit_lab.results.files import read_json
+from iit_lab.results.pickles import read_tensors
 from iit_lab.sites import Site
 from iit_lab.subspaces.base import Subspace
 
@@ -140,12 +139,10 @@ def _saved(path: Path, kind: str, field: Mapping[str, Any], size: Any) -> Saved:
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ValueError(f"has no {path.name}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ValueError(f"{path.name} cannot be read as tensors ({str(error).splitlines()[0]})") from None
+        state = read_tensors(path)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{path.parent}/")) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path.name} holds something else than tensors")
     return state

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from iit_lab.analysis.transfer import Test
+from iit_lab.analysis.transfer import Trial
 from iit_lab.config import ConfigError
 from iit_lab.jobs.base import Outcome, Run
 from iit_lab.jobs.build import build_alignment, build_intervention, build_model, build_task, load_network
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Transfer(Family):
-    """Test alignments under several causal models.
+    """Trial alignments under several causal models.
 
     Args:
         trained_on: members of the family that are aligned; None for all.
@@ -57,7 +57,7 @@ class Transfer(Family):
         if run.part[1] > 1:
             return Outcome({})
         grids = self._grids(run)
-        tests: list[Test] = []
+        tests: list[Trial] = []
         for seed in self._seeds(run):
             for tested in self.models:
                 chosen = {
@@ -87,7 +87,7 @@ class Transfer(Family):
             self.named([self.reference], "reference")
         return {(name, seed): self.grid(run, name, seed) for seed in seeds for name in names}
 
-    def _test(self, run: Run, member: Run, tested: str, grids: Mapping[str, Path]) -> Iterator[Test]:
+    def _test(self, run: Run, member: Run, tested: str, grids: Mapping[str, Path]) -> Iterator[Trial]:
         """Every alignment of the grids under one causal model."""
         cells, device = all_cells(member), find_device(run.config.hardware)
         config = cells[0].config
@@ -116,4 +116,4 @@ class Transfer(Family):
                     ).metrics
                     metrics |= {f"{split}/{name}": found[name] for name in INTERCHANGE if name in found}
                 layer, rank = cell.config.alignment.layer, cell.config.intervention.get("rank")
-                yield Test(trained, tested, layer, rank, cell.config.seed, metrics)
+                yield Trial(trained, tested, layer, rank, cell.config.seed, metrics)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from iit_lab.analysis import transfer
-from iit_lab.analysis.transfer import Test
+from iit_lab.analysis.transfer import Trial
 from iit_lab.jobs.base import Outcome, Run
 from iit_lab.results import figures
 from iit_lab.results.files import replacing
@@ -19,7 +19,7 @@ LAYER, RANK = "alignment.layer", "intervention.rank"
 KEPT = ("iia", "iia_changed", "iia_noop", "iia_full_swap")
 
 
-def report(run: Run, tests: Sequence[Test], *, same: bool, reference: str | None) -> Outcome:
+def report(run: Run, tests: Sequence[Trial], *, same: bool, reference: str | None) -> Outcome:
     """Write `transfer.csv`, `transfer.md` and `figures/`; metrics are means over seeds.
 
     Args:
@@ -48,9 +48,9 @@ def report(run: Run, tests: Sequence[Test], *, same: bool, reference: str | None
     return Outcome(metrics, files={"table": "transfer.md", "tests": "transfer.csv", "figures": "figures"})
 
 
-def _groups(tests: Sequence[Test], title: str, *, same: bool) -> dict[str, tuple[str, list[Test], str]]:
+def _groups(tests: Sequence[Trial], title: str, *, same: bool) -> dict[str, tuple[str, list[Trial], str]]:
     """File name -> caption, the tests of one table and figure, and what tells its columns apart."""
-    found: dict[str, tuple[str, list[Test], str]] = {}
+    found: dict[str, tuple[str, list[Trial], str]] = {}
     ranks = list(dict.fromkeys(test.rank for test in tests))
     names = list(dict.fromkeys(test.trained for test in tests))
     for rank in ranks:
@@ -68,7 +68,7 @@ def _groups(tests: Sequence[Test], title: str, *, same: bool) -> dict[str, tuple
     return found
 
 
-def _verdicts(tests: Sequence[Test], *, same: bool) -> Iterator[str]:
+def _verdicts(tests: Sequence[Trial], *, same: bool) -> Iterator[str]:
     """Which model is best where, or whether the diagonal is above the rest."""
     if same:
         found = transfer.best_models(tests)
@@ -83,7 +83,7 @@ def _verdicts(tests: Sequence[Test], *, same: bool) -> Iterator[str]:
         )
 
 
-def _metrics(tests: Sequence[Test]) -> dict[str, float]:
+def _metrics(tests: Sequence[Trial]) -> dict[str, float]:
     """`test/iia/XY/XZ/layer_3/rank_21` and so on."""
     names = [name for name in tests[0].metrics if name.rpartition("/")[2] in KEPT]
     return {

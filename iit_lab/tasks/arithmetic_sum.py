@@ -51,7 +51,7 @@ class ArithmeticSum(Task):
         split_seed: which prompts go where, the same for a network and whatever is aligned with it.
 
     Raises:
-        ValueError: without a tokenizer, or if it gives prompts of different lengths.
+        ValueError: without a tokenizer, if it gives prompts of different lengths, or for another causal model.
     """
 
     variables = ("P",)
@@ -69,6 +69,8 @@ class ArithmeticSum(Task):
     ) -> None:
         if tokenizer is None:
             raise ValueError("tokenizer=null: prompts need one; choose a model that reads text")
+        if set(causal_model.inputs) != set(NUMBERS):
+            raise ValueError(f"causal_model: is of {list(causal_model.inputs)}, not of {list(NUMBERS)}")
         self.causal_model, self._tokenizer = causal_model, tokenizer
         self._holdout, self._split_seed = holdout, split_seed
         numbers = torch.arange(LOW, HIGH + 1)

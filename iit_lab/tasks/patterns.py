@@ -67,7 +67,7 @@ class Patterns(Task):
             either equality alone gives them away.
 
     Raises:
-        ValueError: for an object without entries.
+        ValueError: for an object without entries, or another task's causal model.
     """
 
     n_classes = 2
@@ -76,6 +76,8 @@ class Patterns(Task):
     def __init__(self, causal_model: CausalModel, embedding_dim: int = 4, together: bool = False) -> None:
         if embedding_dim < 1:
             raise ValueError(f"embedding_dim={embedding_dim}: an object needs at least one entry")
+        if set(causal_model.inputs) != set(OBJECTS):
+            raise ValueError(f"causal_model: is of {list(causal_model.inputs)}, not of {list(OBJECTS)}")
         self.causal_model, self.embedding_dim, self.together = causal_model, embedding_dim, together
         graph = causal_model.graph()
         self._pairs = [tuple(sorted(graph.predecessors(name))) for name in self.variables]

@@ -309,7 +309,7 @@ def spoilt(folder: Path, how: str) -> Path:
     [
         ("empty", "has no config.json"),
         ("cut", "cannot be read as tensors"),
-        ("missing", "has no intkey_layer_1_comp_block_output_unit_pos_nunit_1#0.bin"),
+        ("missing", "^intkey_layer_1_comp_block_output_unit_pos_nunit_1#0.bin: no such file"),
         ("pickle", "cannot be read as tensors"),
         ("no tensors", "something else than tensors"),
         ("another state", "does not fit layer1.block_output"),
