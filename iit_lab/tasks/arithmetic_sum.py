@@ -51,7 +51,7 @@ class ArithmeticSum(Task):
         split_seed: which prompts go where, the same for a network and whatever is aligned with it.
 
     Raises:
-        ValueError: without a tokenizer, if it gives prompts of different lengths, or for another causal model.
+        ValueError: without a tokenizer, if it gives prompts of different lengths, or for other models.
     """
 
     variables = ("P",)
