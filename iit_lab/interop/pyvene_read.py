@@ -190,6 +190,11 @@ def load(saved: Sequence[Saved], intervention: Intervention, model: StagedModel)
     Raises:
         ValueError: if the folder is of another network, or of other positions.
     """
+    if len(saved) != len(intervention.places):
+        raise ValueError(
+            f"has {len(saved)} places, the alignment {len(intervention.places)}: places of one component "
+            "need positions of their own, as in alignment.variables={P: [{position: 1}, {position: 4}]}"
+        )
     for each, place in zip(saved, intervention.places, strict=True):
         _check(each, place.site, model)
         if not each.state:

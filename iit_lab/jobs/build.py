@@ -1,6 +1,6 @@
 """Turning a checked config into objects. What a node needs from the run is passed to it here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ def build(node: DictConfig | Mapping[str, Any], **runtime: Any) -> Any:
     return built(**{key: value for key, value in runtime.items() if _takes(built, key)})
 
 
-def _takes(function: Callable[..., Any], argument: str) -> bool:
+def _takes(function: Any, argument: str) -> bool:
+    if not callable(function):
+        return False
     parameters = signature(function).parameters
     return argument in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
@@ -49,6 +51,8 @@ def build_task(config: DictConfig) -> Task:
     """The task; one of prompts encodes them with the network's tokenizer."""
     tokenizer = build_tokenizer(config)
     with at("task"):
+        if tokenizer is not None and not _takes(make(config.task), "tokenizer"):
+            raise ValueError("has no prompts, which this network reads; use one without model.tokenizer")
         return build(config.task, tokenizer=tokenizer)
 
 
@@ -104,12 +108,18 @@ def build_objective(config: DictConfig) -> Objective:
         return build(config.objective)
 
 
-def set_threads(config: DictConfig, model: StagedModel) -> None:
-    """As `hardware.threads` says; by default one for a tiny network, whose work does not split."""
+def set_threads(config: DictConfig, model: StagedModel, processes: int = 1) -> None:
+    """As `hardware.threads` says; by default one for a tiny network, whose work does not split.
+
+    Args:
+        config: of the run.
+        model: the network.
+        processes: that share this machine, besides those of `hardware.devices`.
+    """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     threads = config.hardware.threads
     if threads is None:
-        threads = 1 if parameters < TINY else max(1, THREADS // config.hardware.devices)
+        threads = 1 if parameters < TINY else max(1, THREADS // (config.hardware.devices * processes))
     elif threads < 1:
         with at("hardware"):
             raise ValueError(f"threads={threads}: must be at least 1")

@@ -1,6 +1,6 @@
 """The cells of a grid: each is a run of its own, with the config it would have alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +27,11 @@ def expand(run: Run, n_layers: int) -> list[Run]:
         n_layers: of the network.
 
     Raises:
-        ConfigError: for a layer that the network does not have, or one or a rank given twice.
+        ConfigError: for a layer that the network does not have, one or a rank given twice, or a variable with
+            a layer of its own.
     """
     plain = run.plain
+    _refuse_own_layers(plain["alignment"].get("variables"))
     layers = plain["alignment"]["layers"]
     layers = list(range(n_layers)) if layers is None else list(layers)
     for layer in layers:
@@ -42,6 +44,17 @@ def expand(run: Run, n_layers: int) -> list[Run]:
             raise ConfigError(f"{key}={values}: one or more, each once")
     kept = [text for text in run.overrides if text.lstrip("+").partition("=")[0] not in OWN]
     return [_cell(run, plain, kept, layer, rank) for layer in layers for rank in ranks]
+
+
+def _refuse_own_layers(variables: Any) -> None:
+    """Every place of a grid is at its cell's layer."""
+    if not isinstance(variables, Mapping):
+        return
+    for name, places in variables.items():
+        for place in places if isinstance(places, list) else [places]:
+            if isinstance(place, Mapping) and "layer" in place:
+                key = f"alignment.variables.{name}.layer={place['layer']}"
+                raise ConfigError(f"{key}: a grid has alignment.layers; leave it out")
 
 
 def _cell(run: Run, plain: dict[str, Any], kept: Sequence[str], layer: int, rank: int | None) -> Run:

@@ -4,7 +4,7 @@ Each runs the job's alignment again with one thing made wrong. The network is th
 loaded, except for `untrained`; subspaces that are trainable are fitted to it, frozen, on the same budget.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from iit_lab.jobs.session import Problem, Session
 from iit_lab.jobs.targets import about
 from iit_lab.subspaces.identity import IdentitySlice
 from iit_lab.subspaces.rotation import LowRankRotation
+from iit_lab.tasks.base import Task
 from iit_lab.training.evaluation import Evaluation
 
 
@@ -83,8 +84,7 @@ def wrong_model(session: Session, problem: Problem, main: Main) -> Evaluation:
     """Labels, bases and sources of a causal model that is wrong on purpose."""
     _fitted(main)
     task = problem.task.wrong()
-    if task is None:
-        raise ConfigError(f"control=wrong_model: {type(problem.task).__name__} has no wrong model for this")
+    assert task is not None  # `check` has made sure
     with about("control", "wrong_model"):
         alignment = problem.alignment.renamed(task.variables)
     wrong = Problem(task, problem.model, alignment, session.draw(task, alignment, problem.model))
@@ -142,6 +142,16 @@ CONTROLS: dict[str, Callable[[Session, Problem, Main], Evaluation]] = {
     "wrong_model": wrong_model,
     "axis_aligned": axis_aligned,
 }
+
+
+def check(names: Sequence[str], task: Task) -> None:
+    """Refuse a control that a task does not have, before anything is trained.
+
+    Raises:
+        ConfigError: for `wrong_model`, if there is none.
+    """
+    if "wrong_model" in names and task.wrong() is None:
+        raise ConfigError(f"control=wrong_model: {type(task).__name__} has no wrong model for this")
 
 
 def names(control: Any) -> list[str]:

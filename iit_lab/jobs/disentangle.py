@@ -27,7 +27,8 @@ from iit_lab.jobs.build import (
     load_network,
     set_threads,
 )
-from iit_lab.jobs.disentangle_report import Settings, report
+from iit_lab.jobs.disentangle_report import report
+from iit_lab.jobs.disentangle_settings import Settings
 from iit_lab.jobs.family import Family
 from iit_lab.jobs.layers import all_cells
 from iit_lab.jobs.lightning import find_device
@@ -87,27 +88,26 @@ class Disentangle(Family):
         return report(run, found, right, inputs, settings)
 
     def _members(self, run: Run) -> dict[str, list[tuple[Run, Path]]]:
-        """Of each causal model: its cells with the directories of their alignments.
+        """Of each causal model: its cells with the directories of their alignments, made now if need be.
 
         Raises:
-            ConfigError: for what is no family, or several ranks of which none is named.
+            ConfigError: for what is no family, another layer, or several ranks of which none is named.
         """
         self.check(run)
-        found = {}
+        settings, cells = Settings.of(self.settings), {}
         for name in self.models:
-            member = self.member(run, name)
-            cells = all_cells(member)
-            ranks = list(dict.fromkeys(cell.config.intervention.get("rank") for cell in cells))
-            if self.rank is None and len(ranks) > 1 or self.rank is not None and self.rank not in ranks:
+            cells[name] = all_cells(self.member(run, name))
+            ranks = list(dict.fromkeys(cell.config.intervention.get("rank") for cell in cells[name]))
+            if (self.rank is None and len(ranks) > 1) or (self.rank is not None and self.rank not in ranks):
                 raise ConfigError(f"job.rank={self.rank}: one of intervention.ranks={ranks}")
             rank = ranks[0] if self.rank is None else self.rank
-            directory = self.grid(run, name)
-            found[name] = [
-                (cell, directory / cell.directory.relative_to(member.directory))
-                for cell in cells
-                if cell.config.intervention.get("rank") == rank
-            ]
-        return found
+            cells[name] = [cell for cell in cells[name] if cell.config.intervention.get("rank") == rank]
+            settings.check([cell.config.alignment.layer for cell in cells[name]])
+        grids = {name: self.grid(run, name) for name in self.models}
+        return {
+            name: [(cell, grids[name] / cell.directory.relative_to(run.directory)) for cell in several]
+            for name, several in cells.items()
+        }
 
     def _make(self, run: Run, members: Mapping[str, Sequence[tuple[Run, Path]]], inputs: Setting) -> None:
         """This process's graphs that are not there, layer by layer."""

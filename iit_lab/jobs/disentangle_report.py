@@ -1,8 +1,7 @@
 """What `job=disentangle` says about its graphs: densities, cliques, shared inputs, which inputs they are."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ import pandas as pd
 from iit_lab.analysis import cliques, faithful, features, newcomers, trees
 from iit_lab.analysis.graphs import BOTH, PairGraph
 from iit_lab.causal.model import Setting
-from iit_lab.config import ConfigError
 from iit_lab.jobs.base import Outcome, Run
 from iit_lab.jobs.disentangle_figures import draw
 from iit_lab.jobs.disentangle_figures import tree as draw_tree
+from iit_lab.jobs.disentangle_settings import Settings
 from iit_lab.jobs.targets import at
 from iit_lab.results import figures
 from iit_lab.results.files import replacing, write_json
@@ -22,58 +21,6 @@ from iit_lab.results.files import replacing, write_json
 log = logging.getLogger(__name__)
 Graphs = Mapping[tuple[str, int], PairGraph]
 Labels = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Of the analysis.
-
-    Args:
-        least_clique: nodes that a clique has at least.
-        seconds: for the branch and bound of each graph.
-        faithful: mean IIA that a faithful subgraph has.
-        fits: mean edge weight below which no model is said to fit an input.
-        share: of the inputs that the classifier learns from.
-        layer: at which inputs are classified and models share them; None for the one of the highest mean IIA.
-    """
-
-    least_clique: int = 5
-    seconds: float = 1.0
-    faithful: Sequence[float] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
-    fits: float = 0.5
-    share: float = 0.8
-    layer: int | None = None
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "Settings":
-        """From a config.
-
-        Raises:
-            ConfigError: for an unknown key or a value that makes no sense.
-        """
-        known = [each.name for each in fields(cls)]
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            raise ConfigError(f"job.settings.{unknown[0]}={given[unknown[0]]}: there are {known}")
-        made = cls(**given)
-        bad = {
-            "seconds": not made.seconds > 0,
-            "least_clique": made.least_clique < 2,
-            "share": not 0 < made.share < 1,
-            "fits": not 0 <= made.fits <= 1,
-        }
-        for key, wrong in bad.items():
-            if wrong:
-                raise ConfigError(f"job.settings.{key}={getattr(made, key)}: {VALID[key]}")
-        return made
-
-
-VALID = {
-    "seconds": "a search needs a time budget above 0",
-    "least_clique": "2 or more",
-    "share": "between 0 and 1",
-    "fits": "between 0 and 1",
-}
 
 
 def report(run: Run, graphs: Graphs, labels: Labels, inputs: Setting, settings: Settings) -> Outcome:
@@ -91,8 +38,6 @@ def report(run: Run, graphs: Graphs, labels: Labels, inputs: Setting, settings: 
     layer = settings.layer
     if layer is None:
         layer = max(layers, key=lambda one: np.mean([graphs[name, one].iia for name in names]))
-    if layer not in layers:
-        raise ConfigError(f"job.settings.layer={layer}: one of {layers}")
     first = next(iter(labels.values()))
     unmoved = {key: _both(labels[key[0]] == _answers(graph)[:, None]) for key, graph in graphs.items()}
     agree = _both(np.all([own == first for own in labels.values()], axis=0)) == BOTH

@@ -64,6 +64,8 @@ class Evaluate(Job):
         if self.pyvene is not None:
             self._take_over(merged, run, named)
         for key in named:
+            if key == "alignment.variables" and self.pyvene is not None:
+                continue
             if key in FROM_LINE:
                 merged[key] = run.config[key]
             elif key.partition(".")[0] in FROM_LINE:
@@ -107,8 +109,10 @@ class Evaluate(Job):
         variables = run.config.alignment.variables if "alignment.variables" in named else None
         with about("job.pyvene", self.pyvene):
             saved = pyvene_read.read(Path(str(self.pyvene)))
-            variables = list(variables or build_task(merged).variables)
-            merged.alignment, merged.intervention = pyvene_read.nodes(saved, variables)
+            names = list(variables or build_task(merged).variables)
+            alignment, merged.intervention = pyvene_read.nodes(saved, names)
+            places = {"variables": variables} if OmegaConf.is_dict(variables) else {}
+            merged.alignment = {**alignment, **places}
 
     def _load_subspaces(self, run: Run, intervention: Intervention, model: StagedModel) -> list[str]:
         """pyvene's, or the run's own, if this is its own alignment; notes for the record otherwise."""

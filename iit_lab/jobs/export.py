@@ -58,5 +58,8 @@ class Export(Job):
         with about("job.run", self.run):
             artefacts.load(directory, "alignment", intervention)
         with about("job.to", folder):
-            pyvene_write.export(intervention, model, folder)
+            try:
+                pyvene_write.export(intervention, model, folder)
+            except OSError as error:
+                raise ValueError(f"cannot be written ({error.strerror})") from error
         log.info("written: %s", folder)

@@ -88,8 +88,9 @@ class Fit(Job, ABC):
         config = run.config
         names = controls.names(config.control)
         task = build_task(config)
+        controls.check(names, task)
         model = build_model(config, task)
-        set_threads(config, model)
+        set_threads(config, model, run.part[1])
         alignment = build_alignment(config, task, model)
         policy = build_policy(config)
         behaviour = not policy.train_sets and not policy.test_sets
@@ -128,7 +129,8 @@ class Fit(Job, ABC):
         trained = self.trains_network(config)
         if policy.filter == "correct" and trained:
             raise ConfigError("counterfactual.filter=correct: needs a network that is not being trained")
-        if trained and objective.needs_counterfactual:
+        learns = trained or (intervention is not None and intervention.trainable)
+        if learns and objective.needs_counterfactual:
             if intervention is not None and not intervention.write.counterfactual:
                 kind = type(intervention.write).__name__.lower()
                 raise ConfigError(

@@ -87,6 +87,7 @@ def train(grid: Grid, runs: Sequence[Run]) -> None:
         place_cache(grid.run, grid.activations, entry_stage(cells[0].intervention))
         for cell in cells:
             if not _is_trained(grid, cell.intervention):
+                cell.intervention.anneal(1.0)
                 _record(grid, cell, [], 0.0)
         left = [cell for cell in cells if _is_trained(grid, cell.intervention)]
         if not left:
@@ -105,7 +106,8 @@ def _session(grid: Grid, run: Run) -> Session:
 
 
 def _is_trained(grid: Grid, intervention: Intervention) -> bool:
-    return build_objective(grid.run.config).needs_counterfactual and intervention.trainable
+    wanted = grid.names != ["untrained"] and build_objective(grid.run.config).needs_counterfactual
+    return wanted and intervention.trainable
 
 
 def _make(grid: Grid, run: Run) -> Cell:

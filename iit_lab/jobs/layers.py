@@ -1,6 +1,7 @@
 """`job=align alignment=grid`: which cells there are, who does them, and what they found together."""
 
 import logging
+import shutil
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -9,7 +10,7 @@ import pandas as pd
 from iit_lab.config import ConfigError
 from iit_lab.jobs import grid
 from iit_lab.jobs.base import Outcome, Run
-from iit_lab.jobs.build import build_model, build_task
+from iit_lab.jobs.build import build_model, build_policy, build_task
 from iit_lab.jobs.cells import expand
 from iit_lab.jobs.fit import Fit
 from iit_lab.results import figures
@@ -29,8 +30,12 @@ def all_cells(run: Run) -> list[Run]:
     """Every cell of a grid.
 
     Raises:
-        ConfigError: for a layer that the network does not have.
+        ConfigError: for a layer that the network does not have, or data without interventions.
     """
+    if not build_policy(run.config).test_sets:
+        raise ConfigError(
+            "counterfactual.test_sets=[]: a grid of alignments is about IIA; name sets of variables"
+        )
     model = build_model(run.config, build_task(run.config))
     return expand(run, model.n_layers)
 
@@ -43,7 +48,13 @@ def align_all(job: Fit, run: Run) -> Outcome:
     """
     cells = all_cells(run)
     if mine := _todo(run, cells):
-        grid.train(grid.open_grid(job, run, mine), mine)
+        try:
+            opened = grid.open_grid(job, run, mine)
+        except ConfigError:
+            _forget(mine)
+            raise
+        grid.train(opened, mine)
+        shutil.rmtree(run.directory / "stacks", ignore_errors=True)
     if run.part[1] > 1:
         return Outcome({})
     return _summary(run, cells)
@@ -66,6 +77,13 @@ def _todo(run: Run, cells: Sequence[Run]) -> list[Run]:
         log.info("grid: %d of %d cells are finished", len(done), len(cells))
     left = {cell.directory for cell in todo}
     return [cell for cell in cells if cell.directory in left]
+
+
+def _forget(cells: Sequence[Run]) -> None:
+    """Cells that were only planned leave nothing: once the mistake is mended, they are other cells."""
+    for cell in cells:
+        if {path.name for path in cell.directory.iterdir()} <= {"config.json"}:
+            shutil.rmtree(cell.directory)
 
 
 def _summary(run: Run, cells: Sequence[Run]) -> Outcome:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def main(exchange: Path) -> int:
     """Do the run that `exchange/run.json` describes; 1 if it failed."""
-    rank = int(os.environ["RANK"])
+    rank = int(os.environ["IIT_LAB_RANK"])
     _end_with_parent()
     logging.basicConfig(
         stream=sys.stdout,
@@ -61,7 +61,7 @@ def _perform(exchange: Path, rank: int, scratch: Path) -> None:
     with at("job"):
         job: Job = build(config.job)
     if submission["spread"]:
-        job.perform(replace(alone(run), directory=home, part=(rank, int(os.environ["WORLD_SIZE"]))))
+        job.perform(replace(alone(run), directory=home, part=(rank, int(os.environ["IIT_LAB_WORLD"]))))
         return
     on_gpu = config.hardware.accelerator != "cpu"
     if on_gpu:

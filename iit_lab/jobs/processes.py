@@ -84,7 +84,6 @@ def _start(exchange: Path, devices: int, *, spread: bool) -> list[subprocess.Pop
         **os.environ,
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(devices),
         "IIT_LAB_STARTED_BY": str(os.getpid()),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
@@ -92,7 +91,9 @@ def _start(exchange: Path, devices: int, *, spread: bool) -> list[subprocess.Pop
     gpus = find_gpus() if spread else ()
     started = []
     for i in range(devices):
-        own = {"RANK": str(i), "LOCAL_RANK": str(i)}
+        own = {"IIT_LAB_RANK": str(i), "IIT_LAB_WORLD": str(devices)}
+        if not spread:  # Lightning takes a process of another rank than 0 for one that must not log
+            own |= {"RANK": str(i), "LOCAL_RANK": str(i), "WORLD_SIZE": str(devices)}
         if i < len(gpus):
             own["CUDA_VISIBLE_DEVICES"] = gpus[i]
         started.append(subprocess.Popen(command, env={**known, **own}))

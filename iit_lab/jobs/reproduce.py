@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ from iit_lab.jobs.targets import at
 from iit_lab.results import figures, paper_text
 from iit_lab.results.files import replacing
 from iit_lab.results.paper import PaperTable, Sweep, entries
+from iit_lab.results.record import OUTSIDE
 from iit_lab.results.tables import to_latex, to_markdown
+from iit_lab.sweeps.names import cell_name
 
 log = logging.getLogger(__name__)
 OWN = ("job", "table")
@@ -47,17 +50,21 @@ class Reproduce(Job):
         """
         if run.config.table is None:
             raise ConfigError("table=null: name a table of conf/table, such as table=das_equality")
+        if any(text.lstrip("+").startswith("seed=") for text in run.overrides):
+            raise ConfigError(f"seed={run.config.seed}: a table has seeds of its own; use job.seeds=[...]")
         with at("table"):
             table: PaperTable = build(run.config.table)
+        variant = _variant(run.overrides)
         failed = [
             name
             for name, sweep in table.runs.items()
-            if self.run_missing and not self._make(run, table, name, sweep)
+            if self.run_missing and not self._make(run, table, f"{name}{variant}", sweep)
         ]
-        folders = {name: Path(run.config.outputs) / "sweeps" / _sweep(table, name) for name in table.runs}
+        sweeps = Path(run.config.outputs) / "sweeps"
+        folders = {name: sweeps / _sweep(table, f"{name}{variant}") for name in table.runs}
         with at("table"):
-            found = entries(table, folders)
-        _write(table, found, Path(run.config.outputs) / "tables" / table.name)
+            found = entries(table, folders, self.seeds)
+        _write(table, found, Path(run.config.outputs) / "tables" / f"{table.name}{variant}")
         if failed:
             names = ", ".join(_sweep(table, name) for name in failed)
             raise ConfigError(
@@ -85,14 +92,28 @@ def _sweep(table: PaperTable, run: str) -> str:
     return f"{table.name}-{run}"
 
 
+def _variant(overrides: Sequence[str]) -> str:
+    """What tells runs that something else was typed for from the table's own: `_fast` for `debug=fast`."""
+    kept = [text for text in _kept(overrides) if _first(text) not in OUTSIDE]
+    return f"_{cell_name(kept)}" if kept else ""
+
+
 def _forwarded(overrides: Sequence[str]) -> list[str]:
     """What was typed besides the table and the job: hardware, logger, launcher, debug, ..."""
     hydra = HydraConfig.get().overrides.hydra
-    kept = [text for text in overrides if text.lstrip("+~").partition("=")[0].partition(".")[0] not in OWN]
     return [
-        *kept,
+        *_kept(overrides),
         *(text for text in hydra if text.lstrip("+").startswith(("hydra/launcher", "hydra.launcher"))),
     ]
+
+
+def _kept(overrides: Sequence[str]) -> list[str]:
+    return [text for text in overrides if _first(text) not in OWN]
+
+
+def _first(override: str) -> str:
+    """The group or the first part of a key."""
+    return re.split(r"[=./@]", override.lstrip("+~"))[0]
 
 
 def _folders() -> list[str]:

@@ -95,7 +95,8 @@ class Session:
 
         @torch.no_grad()
         def predict(inputs: torch.Tensor) -> torch.Tensor:
-            return model(inputs).argmax(-1)
+            device = next((parameter.device for parameter in model.parameters()), inputs.device)
+            return model(inputs.to(device)).argmax(-1).to(inputs.device)
 
         policy = build_policy(self.run.config)
         limit = self.run.config.limit.rows

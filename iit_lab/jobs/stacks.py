@@ -35,9 +35,10 @@ class Cell:
 
 
 def budget(run: Run, activations: Activations) -> float:
-    """Bytes that the grid may use: `hardware.memory_gb`, or most of what is free."""
+    """Bytes that this process may use: its part of `hardware.memory_gb`, or of most of what is free."""
     bound = run.config.hardware.memory_gb
-    return SHARE * available(activations.device) if bound is None else bound * GIGA
+    whole = SHARE * available(activations.device) if bound is None else bound * GIGA
+    return whole / (run.part[1] if activations.device.type == "cpu" else 1)
 
 
 def entry_stage(intervention: Intervention) -> int:

@@ -86,6 +86,8 @@ class GPT2(StagedModel):
         return self._block(stage - 1, value, tap)
 
     def _embed(self, tokens: Int[Tensor, "batch positions"]) -> Residual:
+        if tokens.is_floating_point():
+            raise ValueError(f"inputs: {self.describe()} reads tokens, not {tokens.dtype}")
         body = self.hf.transformer
         positions = body.wpe.weight[: tokens.shape[1]]
         return body.drop(body.wte(tokens) + positions)

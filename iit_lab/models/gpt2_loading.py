@@ -99,9 +99,12 @@ def _made(
         known = GPT2Config().to_dict()
         for key in sorted(set(chosen) - set(known)):
             raise ValueError(f"config.{key}={chosen[key]}: GPT2Config has no such key")
-        settings = GPT2Config(**chosen, **labels)
-        with seeding(generator):
-            hf = kind(settings)
+        try:
+            settings = GPT2Config(**chosen, **labels)
+            with seeding(generator):
+                hf = kind(settings)
+        except (ArithmeticError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"config={dict(config or {})}: {type(error).__name__} {error}") from error
     if vocabulary is not None and vocabulary > hf.config.vocab_size:
         raise ValueError(f"vocab_size={hf.config.vocab_size}: the tokenizer has {vocabulary} entries")
     return hf

@@ -47,7 +47,7 @@ class Line:
     run: str | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     metric: str | None = None
-    published: Sequence[float | None] = ()
+    published: Sequence[float | None] | None = None
     tolerance: float | None = None
     statistic: str | None = None
 
@@ -92,9 +92,9 @@ class PaperTable:
             lines = [_bound(Line, f"{kind}[{i}]", line) for i, line in enumerate(getattr(self, kind))]
             object.__setattr__(self, kind, tuple(lines))
         for i, row in enumerate(self.rows):
-            if len(row.published) not in (0, len(self.columns)):
+            if len(row.published or ()) not in (0, len(self.columns)):
                 raise ValueError(
-                    f"rows[{i}].published={list(row.published)}: there are {len(self.columns)} columns"
+                    f"rows[{i}].published={list(row.published or ())}: there are {len(self.columns)} columns"
                 )
             if row.statistic is not None and row.statistic not in STATISTICS:
                 raise ValueError(f"rows[{i}].statistic={row.statistic}: one of {list(STATISTICS)}")
@@ -151,17 +151,23 @@ class Entry:
         return stdev(self.values) if len(self.values) > 1 else None
 
 
-def entries(table: PaperTable, folders: Mapping[str, Path]) -> list[Entry]:
+def entries(
+    table: PaperTable, folders: Mapping[str, Path], seeds: Sequence[int] | None = None
+) -> list[Entry]:
     """Every number of a table, row by row.
 
     Args:
         table: what to fill.
         folders: of the sweeps, by the names of the table's runs.
+        seeds: whose runs count; None for the table's own.
 
     Raises:
         ValueError: for a metric that the runs do not have, or a row that runs of several kinds fit.
     """
-    records = {name: _records(folder) for name, folder in folders.items()}
+    records = {
+        name: _records(folder, table.runs[name].seeds if seeds is None else seeds)
+        for name, folder in folders.items()
+    }
     found = []
     for i, row in enumerate(table.rows):
         for j, column in enumerate(table.columns):
@@ -177,9 +183,12 @@ def entries(table: PaperTable, folders: Mapping[str, Path]) -> list[Entry]:
     return found
 
 
-def _records(folder: Path) -> list[Mapping[str, Any]]:
+def _records(folder: Path, seeds: Sequence[int]) -> list[Mapping[str, Any]]:
+    """Finished runs of the given seeds, each once."""
     there = cells(folder) if folder.is_dir() else []
-    return [read_result(cell) for cell in there if (cell / "result.json").exists()]
+    found = (read_result(cell) for cell in there if (cell / "result.json").exists())
+    kept = (record for record in found if record["config"]["seed"] in set(seeds))
+    return list({record["fingerprint"]: record for record in kept}.values())
 
 
 def _fitting(

@@ -1,6 +1,7 @@
 """How much memory a stacked pass takes, measured on a small one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import psutil
 import torch
@@ -20,7 +21,8 @@ COPIES = 8
 def available(device: torch.device) -> int:
     """Bytes that are free on a device."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + idle
     return psutil.virtual_memory().available
 
 
@@ -32,21 +34,34 @@ def bytes_of_cell(
     Args:
         model: frozen.
         intervention: of the cell.
-        batch: a few rows.
+        batch: a few rows, two or more.
         before: their prefix.
-        rows: of a real batch.
+        rows: of a real batch. What a basis keeps is the same for any number; the rest grows with it.
     """
     parameters = {id(p): p.numel() * p.element_size() for p in intervention.parameters()}
     fixed = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *intervention.parameters())}
-    kept: dict[int, int] = {}
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in fixed:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def kept(n: int) -> int:
+        """For the first n rows."""
+        found: dict[int, int] = {}
 
-    held: list[Sequence[Tensor]] = []
-    with torch.enable_grad(), saved_tensors_hooks(note, lambda tensor: tensor):
-        held.append(finish_stacked(model, [intervention], batch, before))  # alive, or storages are used again
-    return COPIES * sum(parameters.values()) + sum(kept.values()) * rows // len(batch)
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in fixed:
+                found[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        first = replace(
+            before,
+            base=before.base[:n].clone(),
+            sources={k: v[:n].clone() for k, v in before.sources.items()},
+        )
+        held: list[Sequence[Tensor]] = []
+        with torch.enable_grad(), saved_tensors_hooks(note, lambda tensor: tensor):
+            held.append(finish_stacked(model, [intervention], batch.rows(slice(0, n)), first))
+        return sum(found.values())  # while `held` is alive, or storages would be used again
+
+    half, whole = len(batch) // 2, len(batch)
+    few, several = kept(half), kept(whole)
+    growth = max(0, several - few) * (rows - whole) // (whole - half)
+    return COPIES * sum(parameters.values()) + several + growth
