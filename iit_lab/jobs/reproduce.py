@@ -66,7 +66,7 @@ class Reproduce(Job):
             found = entries(table, folders, self.seeds)
         _write(table, found, Path(run.config.outputs) / "tables" / f"{table.name}{variant}")
         if failed:
-            names = ", ".join(_sweep(table, name) for name in failed)
+            names = ", ".join(_sweep(table, f"{name}{variant}") for name in failed)
             raise ConfigError(
                 f"table={table.name}: cells of {names} failed; the same command does them again"
             )

@@ -37,9 +37,9 @@ def tables(tmp_path: Path) -> Path:
 def test_a_table_is_made_and_made_again_from_what_there_is(launch, tables, tmp_path):
     known = ("--config-dir", str(tables), "job=reproduce", "table=tiny", "debug=fast")
     made = launch(*known, "hydra/launcher=local_pool", "hydra.launcher.n_jobs=2")
-    sweep = tmp_path / "outputs" / "sweeps" / "tiny-grid"
+    sweep = tmp_path / "outputs" / "sweeps" / "tiny-grid_debug-fast"
     assert len(list(sweep.glob("*/cells/*/result.json"))) == 4
-    folder = tmp_path / "outputs" / "tables" / "tiny"
+    folder = tmp_path / "outputs" / "tables" / "tiny_debug-fast"  # apart from the table's own
     assert sorted(path.name for path in folder.iterdir()) == [
         *("figure.pdf", "figure.png", "table.csv", "table.md", "table.tex")
     ]
@@ -60,9 +60,10 @@ def test_cells_that_fail_are_said_and_the_table_is_written(launch, tables, tmp_p
         "counterfactual.n_train=0",
         code=1,
     )
-    assert "table=tiny: cells of tiny-grid failed; the same command does them again" in failed.output
+    assert "table=tiny: cells of tiny-grid_" in failed.output
+    assert "failed; the same command does them again" in failed.output
     assert "2 cells without any run" in failed.output
-    assert (tmp_path / "outputs" / "tables" / "tiny" / "table.md").exists()
+    assert len(list((tmp_path / "outputs" / "tables").glob("tiny_*/table.md"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,7 @@ def test_cells_that_fail_are_said_and_the_table_is_written(launch, tables, tmp_p
     [
         ((), "table=null: name a table of conf/table"),
         (("table=wrong",), "table.rows[0].run=other: the table has runs ['grid']"),
+        (("table=tiny", "seed=7"), "seed=7: a table has seeds of its own; use job.seeds=[...]"),
         (("table=tiny", "table.metric=3"), "table.metric=3: PaperTable takes"),
         (("table=tiny", "+table.rwos=[]"), "table.rwos=[]: PaperTable takes"),
     ],
