@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 
 from iit_lab.results.paper import Entry, PaperTable
@@ -75,10 +76,11 @@ def draw(table: PaperTable, entries: Sequence[Entry]) -> Figure:
     columns = [line.label for line in table.columns]
     figure = Figure(figsize=(2.5 + 0.6 * len(columns) + 2.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
+    palette = seaborn.color_palette("husl" if len(table.rows) > 10 else "colorblind", len(table.rows))
     for i, row in enumerate(table.rows):
         own = entries[i * len(columns) : (i + 1) * len(columns)]
         there = [(x, e.ours, e.spread or 0.0) for x, e in enumerate(own) if e.ours is not None]
-        colour = f"C{i % 10}"
+        colour = palette[i]
         marker = "osD^v"[i // 10 % 5]
         if there:
             x, y, spread = zip(*there, strict=True)
