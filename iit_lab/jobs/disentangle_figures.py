@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.tree import plot_tree
 
@@ -72,6 +73,7 @@ def _reliability(judged: Judged) -> Figure:
 def tree(made: Tree, names: Sequence[str], title: str) -> Figure:
     """A decision tree."""
     figure = Figure(figsize=(12, 6), layout="constrained")
+    FigureCanvasAgg(figure)  # plot_tree measures its text
     axes = figure.add_subplot()
     plot_tree(
         made.model,

@@ -51,6 +51,11 @@ def report(run: Run, graphs: Graphs, labels: Labels, inputs: Setting, settings: 
     shared = _shared(here, {name: found[name, layer] for name in names}, curves, settings)
     told, judged = _told_apart(run, here, found, agree, inputs, settings, layer)
     metrics = _metrics(table) | told
+    for kind in ("faithful", "prefix"):
+        sizes = shared[kind].to_dict(orient="index")
+        metrics |= {
+            f"{kind}/{name}/{f}": float(size) for name, own in sizes.items() for f, size in own.items()
+        }
     write_json(run.directory / "cliques.json", {f"{name}/{at}": own for (name, at), own in found.items()})
     text = _text(table, shared, told, len(first), layer)
     for name, content in (("graphs.csv", table.to_csv(index=False)), ("disentangle.md", text)):
@@ -112,18 +117,21 @@ def _shared(
     overlaps = pd.DataFrame(
         [[cliques.overlap(found[one], found[other]) for other in names] for one in names], names, names
     )
-    sizes = pd.DataFrame(
-        [[len(curves[name].faithful(least)) for least in settings.faithful] for name in names],
-        names,
-        [f"f={least}" for least in settings.faithful],
+    prefixes = {name: faithful.grow(graph.weights, "degree") for name, graph in graphs.items()}
+    heads = [f"f={least}" for least in settings.faithful]
+    sizes, first = (
+        pd.DataFrame(
+            [[len(own[name].faithful(least)) for least in settings.faithful] for name in names], names, heads
+        )
+        for own in (curves, prefixes)
     )
     weights = {name: graph.weights for name, graph in graphs.items()}
     chains = pd.DataFrame(
         [[len(share.nodes) for share in faithful.chain(weights, least)] for least in settings.faithful],
-        [f"f={least}" for least in settings.faithful],
+        heads,
         names,
     )
-    return {"overlap": overlaps, "faithful": sizes, "chain": chains}
+    return {"overlap": overlaps, "faithful": sizes, "prefix": first, "chain": chains}
 
 
 def _told_apart(
@@ -191,6 +199,7 @@ def _text(
     titles = {
         "overlap": f"Inputs in cliques of both, of those in either, layer {layer}",
         "faithful": f"Inputs in the largest subgraph whose mean IIA is at least f, layer {layer}",
+        "prefix": f"The same of inputs in the order of their degrees, layer {layer}",
         "chain": f"Inputs that each model explains once those before it have taken theirs, layer {layer}",
     }
     parts += [f"{titles[name]}\n\n{own.to_markdown(floatfmt='.3f')}\n" for name, own in shared.items()]

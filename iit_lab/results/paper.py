@@ -37,7 +37,8 @@ class Line:
         label: what it is called.
         run: whose runs it is about; a row's or its column's.
         where: dotted key -> value that their configs have.
-        metric: of their records; None for the table's.
+        metric: of their records; None for the table's. `{name}` in it stands for what `names` says.
+        names: what is put into the metric's name.
         published: of a row, the published number for each column, None where there is none.
         tolerance: of a row, the largest difference that is as expected; None for the table's.
         statistic: of a row, over seeds; None for the table's.
@@ -47,6 +48,7 @@ class Line:
     run: str | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     metric: str | None = None
+    names: Mapping[str, Any] = field(default_factory=dict)
     published: Sequence[float | None] | None = None
     tolerance: float | None = None
     statistic: str | None = None
@@ -172,7 +174,7 @@ def entries(
     for i, row in enumerate(table.rows):
         for j, column in enumerate(table.columns):
             path = f"rows[{i}], columns[{j}]"
-            metric = row.metric or column.metric or table.metric
+            metric = _metric(row.metric or column.metric or table.metric, {**column.names, **row.names}, path)
             fitting = _fitting(records[column.run or row.run], {**column.where, **row.where}, path)
             values = tuple(_value(record, metric, path) for record in fitting)
             published = row.published[j] if row.published else None
@@ -181,6 +183,13 @@ def entries(
             ours = statistic(values) if values else None
             found.append(Entry(row.label, column.label, metric, values, published, ours, tolerance))
     return found
+
+
+def _metric(template: str, names: Mapping[str, Any], path: str) -> str:
+    try:
+        return template.format(**names)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"{path}.metric={template}: {error} is not in names={dict(names)}") from None
 
 
 def _records(folder: Path, seeds: Sequence[int]) -> list[Mapping[str, Any]]:
