@@ -34,14 +34,11 @@ def test_every_alignment_is_tested_under_every_model(launch, made):
 
 def test_grids_are_shared_with_runs_of_their_own(launch, made):
     """A grid that was started by hand is the one that is used, and the other way round."""
-    before = {
-        path: path.stat().st_mtime_ns for path in made.directory.parent.glob("shared/alignments/*/result.json")
-    }
+    records = "shared/alignments/*/result.json"
+    before = {path: path.stat().st_mtime_ns for path in made.directory.parent.glob(records)}
     assert len(before) == 6
     again = launch(*PATTERNS, "job.tested_on=same", "job.trained_on=null", directory="same")
-    after = {
-        path: path.stat().st_mtime_ns for path in made.directory.parent.glob("shared/alignments/*/result.json")
-    }
+    after = {path: path.stat().st_mtime_ns for path in made.directory.parent.glob(records)}
     assert after == before
     assert len(pd.read_csv(again.directory / "transfer.csv")) == 6
     assert "best model" in (again.directory / "transfer.md").read_text()
