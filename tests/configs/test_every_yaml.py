@@ -57,6 +57,7 @@ NEEDS = {
     "requires/sum_network": SUM,
     "requires/sum_iit_network": SUM,
     "job/export": ["alignment=equality_blocks", "job.run=x"],
+    "job/graphs": ["alignment=equality_blocks"],
     "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
 }
 FAMILY = ["alignment.layers=[11]", "intervention.ranks=[5]", "job.fit.min_accuracy=null", "limit.rows=64"]
