@@ -49,12 +49,12 @@ class Disentangle(Family):
 
     Args:
         rank: of the alignments, one of `intervention.ranks`; None if there is one only.
-        rows: pairs at once.
+        rows: pairs at once; more on a GPU.
         settings: of what is done with the graphs, see `disentangle_report.Settings`.
     """
 
     rank: int | None = None
-    rows: int = 8192
+    rows: int = 512
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def prepare(self, run: Run) -> None:
