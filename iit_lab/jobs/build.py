@@ -108,18 +108,23 @@ def build_objective(config: DictConfig) -> Objective:
         return build(config.objective)
 
 
-def set_threads(config: DictConfig, model: StagedModel, processes: int = 1) -> None:
+def set_threads(config: DictConfig, model: StagedModel, processes: int = 1, *, splits: bool = False) -> None:
     """As `hardware.threads` says; by default one for a tiny network, whose work does not split.
 
     Args:
         config: of the run.
         model: the network.
         processes: that share this machine, besides those of `hardware.devices`.
+        splits: whether the work does so whatever the network's size, as many rows do that need no gradients.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     threads = config.hardware.threads
     if threads is None:
-        threads = 1 if parameters < TINY else max(1, THREADS // (config.hardware.devices * processes))
+        threads = (
+            1
+            if parameters < TINY and not splits
+            else max(1, THREADS // (config.hardware.devices * processes))
+        )
     elif threads < 1:
         with at("hardware"):
             raise ValueError(f"threads={threads}: must be at least 1")

@@ -127,7 +127,7 @@ class Disentangle(Family):
         config, device = left[0][1].config, find_device(run.config.hardware)
         task = build_task(config)
         model = build_model(config, task)
-        set_threads(run.config, model)
+        set_threads(run.config, model, splits=True)
         load_network(model, left[0][2], "job.fit")
         model.to(device).eval().requires_grad_(False)
         group = _group(task, inputs)
