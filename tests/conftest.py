@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from jaxtyping import install_import_hook
 from wandb.proto import wandb_internal_pb2
 
-ROOMS = "alignment causal interop interventions metrics models objectives subspaces tasks training"
+ROOMS = "alignment analysis causal interop interventions metrics models objectives subspaces tasks training"
 install_import_hook(  # shapes and types are checked at run time, in tests only
     [f"iit_lab.{room}" for room in ROOMS.split()],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",

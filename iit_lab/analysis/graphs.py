@@ -35,7 +35,7 @@ class PairGraph:
         ValueError: for another shape or other values.
     """
 
-    weights: Matrix
+    weights: UInt8[np.ndarray, "nodes columns"]
     known: Bool[np.ndarray, "nodes nodes"] | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
 

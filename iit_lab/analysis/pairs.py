@@ -7,7 +7,7 @@ pyvene; here the activations of each input are kept, and only the stages after t
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
 from iit_lab.causal.batch import InterchangeBatch
@@ -42,7 +42,7 @@ def answers(
     variables: tuple[str, ...],
     rows: int,
     progress: Progress = lambda done, of: None,
-) -> Int[Tensor, "inputs inputs"]:
+) -> UInt8[Tensor, "inputs inputs"]:
     """The network's class for every pair, base by base.
 
     Args:
@@ -74,7 +74,7 @@ def answers(
     return found.view(n, n)
 
 
-def weights(right: Bool[Tensor, "inputs inputs"]) -> Int[Tensor, "inputs inputs"]:
+def weights(right: Bool[Tensor, "inputs inputs"]) -> UInt8[Tensor, "inputs inputs"]:
     """How many of a pair's two directions are right: 0, 1 or 2; the diagonal is 0.
 
     The thesis's edge weight is half of it.

@@ -91,6 +91,21 @@ def test_runs_that_differ_in_something_else_are_not_averaged(folder):
         entries(table(rows=loose), {"a": folder})
 
 
+def test_names_fill_a_metric(folder):
+    """What a row names is put into the metric of the table, over what the column names."""
+    columns = [{"label": "first", "where": {"at.layer": 0}, "names": {"what": "y", "of": "control"}}]
+    rows = [
+        {"label": "plain", "run": "a", "where": {"rank": 4}, "names": {"of": "test", "what": "iia"}},
+        {"label": "control", "run": "a", "where": {"rank": 4}, "names": {"what": "x/iia"}},
+    ]
+    found = entries(table(rows=rows, columns=columns, metric="{of}/{what}"), {"a": folder})
+    assert [entry.values for entry in found] == [(0.3,), (0.15,)]
+    with pytest.raises(
+        ValueError, match=r"rows\[0\], columns\[0\].metric=\{nothing\}: 'nothing' is not in names"
+    ):
+        entries(table(rows=rows, columns=columns, metric="{nothing}"), {"a": folder})
+
+
 def test_an_unknown_metric_is_named(folder):
     wrong = [{"label": "r", "run": "a", "where": {"rank": 2}, "metric": "test/foo"}]
     with pytest.raises(ValueError, match=r"metric=test/foo: the runs have \['control/x/iia', 'test/iia'\]"):
