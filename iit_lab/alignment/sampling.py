@@ -1,0 +1,202 @@
+"""Drawing alignments at random: where variables may live in a network, counted and sampled uniformly."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from iit_lab.alignment.placements import Placement, Rotated
+from iit_lab.models.base import StagedModel
+
+COMPONENT = "block_output"
+LAST, FEW = "last hidden layer", "too few units"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where one variable lives.
+
+    Args:
+        layer: 0-based.
+        units: of the layer's output; with `basis`, empty.
+        basis: orthonormal columns over the whole layer; None for units as they are.
+    """
+
+    layer: int
+    units: tuple[int, ...]
+    basis: Float[Tensor, "width rank"] | None = None
+
+    @property
+    def size(self) -> int:
+        """Dimensions."""
+        return len(self.units) if self.basis is None else self.basis.shape[1]
+
+    def directions(self, width: int) -> Float[Tensor, "width rank"]:
+        """Orthonormal columns over the whole layer."""
+        return torch.eye(width)[:, list(self.units)] if self.basis is None else self.basis
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """An alignment that was drawn.
+
+    Args:
+        kind: of placement.
+        homes: by variable.
+        control: why interchange intervention training is not expected to reach it; None if it is.
+    """
+
+    kind: str
+    homes: Mapping[str, Home]
+    control: str | None = None
+
+
+@dataclass(frozen=True)
+class _Cell:
+    kind: str
+    layers: tuple[int, ...]
+    sizes: tuple[int, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class AlignmentSpace:
+    """All alignments of some variables to disjoint parts of a network's hidden layers.
+
+    After the last hidden layer the logits are a sum over disjoint units, which no "are both the same?" is;
+    few units of the first layer cannot hold a relation of inputs. Alignments there are labelled as controls,
+    and left out unless asked for.
+
+    Args:
+        model: whose hidden layers have one shape of output.
+        variables: who is to be placed.
+        kinds: placements by name.
+        layers: which hidden layers; None for all.
+        sizes: dimensions that a variable may have; None for any.
+        across: whether variables may live in different layers.
+        least: fewest dimensions with which a layer is realisable.
+        controls: whether those that are not realisable belong to the space.
+
+    Raises:
+        ValueError: for a layer that is not hidden, or a space without alignments.
+    """
+
+    model: StagedModel
+    variables: Sequence[str]
+    kinds: Mapping[str, Placement]
+    layers: Sequence[int] | None = None
+    sizes: Sequence[int] | None = None
+    across: bool = False
+    least: Mapping[int, int] = field(default_factory=dict)
+    controls: bool = False
+
+    def __post_init__(self) -> None:
+        wrong = [layer for layer in self._layers if not 0 <= layer < self.model.n_layers]
+        if wrong:
+            raise ValueError(
+                f"layers={wrong}: {self.model.describe()} has hidden layers 0..{self.model.n_layers - 1}; "
+                "inputs and outputs are no sites"
+            )
+        if not self.kinds or self.count == 0:
+            raise ValueError(
+                f"kinds={list(self.kinds)}: no alignment of this kind fits these layers and sizes"
+            )
+
+    @property
+    def _layers(self) -> list[int]:
+        return list(range(self.model.n_layers)) if self.layers is None else list(self.layers)
+
+    @property
+    def count(self) -> int:
+        """How many alignments there are; of rotated ones, how many choices of layers and sizes."""
+        return sum(cell.count for cell in self._cells())
+
+    def control(self, layers: Sequence[int], sizes: Sequence[int]) -> str | None:
+        """Why variables of these sizes in these layers are not realisable; None if they are."""
+        if any(layer == self.model.n_layers - 1 for layer in layers):
+            return LAST
+        few = any(size < self.least.get(layer, 1) for layer, size in zip(layers, sizes, strict=True))
+        return FEW if few else None
+
+    def _cells(self) -> list[_Cell]:
+        cells = []
+        for layers in product(self._layers, repeat=len(self.variables)):
+            if len(set(layers)) > 1 and not self.across:
+                continue
+            widths = [self._width(layer) for layer in layers]
+            choices = [self.sizes or range(1, width + 1) for width in widths]
+            for kind, sizes in product(self.kinds, product(*choices)):
+                count = 1
+                for group in _groups(layers):
+                    own = [sizes[i] for i in group]
+                    fits = sum(own) <= widths[group[0]]
+                    count *= self.kinds[kind].count(widths[group[0]], own) if fits else 0
+                if count and (self.controls or self.control(layers, sizes) is None):
+                    cells.append(_Cell(kind, layers, sizes, count))
+        return cells
+
+    def _width(self, layer: int) -> int:
+        (width,) = self.model.shapes(layer)[COMPONENT]
+        return width
+
+    def at(self, number: int, generator: torch.Generator) -> Sampled:
+        """The alignment of that number, from 0 to the count.
+
+        Args:
+            number: which.
+            generator: of the bases of rotated ones.
+
+        Raises:
+            IndexError: beyond the last one.
+        """
+        for cell in self._cells():
+            if number < cell.count:
+                return self._place(cell, number, generator)
+            number -= cell.count
+        raise IndexError(number)
+
+    def _place(self, cell: _Cell, number: int, generator: torch.Generator) -> Sampled:
+        kind = self.kinds[cell.kind]
+        homes: dict[str, Home] = {}
+        for group in _groups(cell.layers):
+            layer = cell.layers[group[0]]
+            width, sizes = self._width(layer), [cell.sizes[i] for i in group]
+            number, own = divmod(number, kind.count(width, sizes))
+            placed = kind.at(width, sizes, own)
+            basis = _orthonormal(width, sum(sizes), generator) if isinstance(kind, Rotated) else None
+            for i, units in zip(group, placed, strict=True):
+                name = self.variables[i]
+                if basis is None:
+                    homes[name] = Home(layer, units)
+                else:
+                    homes[name] = Home(layer, (), basis[:, list(units)])
+        ordered = {name: homes[name] for name in self.variables}
+        return Sampled(cell.kind, ordered, self.control(cell.layers, cell.sizes))
+
+    def sample(self, n: int, seed: int) -> list[Sampled]:
+        """Draw `n` different alignments, each set of them equally likely.
+
+        Raises:
+            ValueError: if there are fewer.
+        """
+        count = self.count
+        if not 0 < n <= count:
+            raise ValueError(f"n={n}: there are {count} alignments")
+        draw, numbers = random.Random(seed), dict[int, None]()
+        while len(numbers) < n:
+            numbers[draw.randrange(count)] = None
+        generator = torch.Generator().manual_seed(draw.randrange(2**63))
+        return [self.at(number, generator) for number in numbers]
+
+
+def _groups(layers: Sequence[int]) -> list[list[int]]:
+    """Indices of the variables in each layer."""
+    return [[i for i, layer in enumerate(layers) if layer == own] for own in dict.fromkeys(layers)]
+
+
+def _orthonormal(width: int, rank: int, generator: torch.Generator) -> Float[Tensor, "width rank"]:
+    return torch.linalg.qr(torch.randn(width, rank, generator=generator)).Q
