@@ -102,9 +102,7 @@ class AlignmentSpace:
                 "inputs and outputs are no sites"
             )
         if not self.kinds or self.count == 0:
-            raise ValueError(
-                f"kinds={list(self.kinds)}: no alignment of this kind fits these layers and sizes"
-            )
+            raise ValueError(f"kinds={list(self.kinds)}: no alignment of them fits these layers and sizes")
 
     @property
     def _layers(self) -> list[int]:
