@@ -16,9 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from jaxtyping import install_import_hook
 from wandb.proto import wandb_internal_pb2
 
-ROOMS = "alignment analysis causal interop interventions metrics models objectives subspaces tasks training"
+ROOMS = "alignment analysis benchmark causal interop interventions metrics models objectives subspaces tasks"
 install_import_hook(  # shapes and types are checked at run time, in tests only
-    [f"iit_lab.{room}" for room in ROOMS.split()],
+    [f"iit_lab.{room}" for room in [*ROOMS.split(), "training"]],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 

@@ -80,6 +80,8 @@ class AlignmentSpace:
         across: whether variables may live in different layers.
         least: fewest dimensions with which a layer is realisable.
         controls: whether those that are not realisable belong to the space.
+        even: draw as many of each kind in one layer, and of each kind in several, as of any other; otherwise
+            all alignments are equally likely, nearly all of which are scattered in several layers.
 
     Raises:
         ValueError: for a layer that is not hidden, or a space without alignments.
@@ -93,6 +95,7 @@ class AlignmentSpace:
     across: bool = False
     least: Mapping[int, int] = field(default_factory=dict)
     controls: bool = False
+    even: bool = False
 
     def __post_init__(self) -> None:
         wrong = [layer for layer in self._layers if not 0 <= layer < self.model.n_layers]
@@ -151,7 +154,10 @@ class AlignmentSpace:
         Raises:
             IndexError: beyond the last one.
         """
-        for cell in self._cells():
+        return self._at(self._cells(), number, generator)
+
+    def _at(self, cells: Sequence[_Cell], number: int, generator: torch.Generator) -> Sampled:
+        for cell in cells:
             if number < cell.count:
                 return self._place(cell, number, generator)
             number -= cell.count
@@ -176,19 +182,37 @@ class AlignmentSpace:
         return Sampled(cell.kind, ordered, self.control(cell.layers, cell.sizes))
 
     def sample(self, n: int, seed: int) -> list[Sampled]:
-        """Draw `n` different alignments, each set of them equally likely.
+        """Draw `n` different alignments, each set of them equally likely; with `even`, within its stratum.
 
         Raises:
             ValueError: if there are fewer.
         """
-        count = self.count
-        if not 0 < n <= count:
-            raise ValueError(f"n={n}: there are {count} alignments")
-        draw, numbers = random.Random(seed), dict[int, None]()
-        while len(numbers) < n:
-            numbers[draw.randrange(count)] = None
+        if not 0 < n <= self.count:
+            raise ValueError(f"n={n}: there are {self.count} alignments")
+        draw, strata = random.Random(seed), self._strata()
+        counts = [sum(cell.count for cell in cells) for cells in strata]
+        drawn: list[dict[int, None]] = [{} for _ in strata]
+        order = []
+        while len(order) < n:
+            for which, (numbers, count) in enumerate(zip(drawn, counts, strict=True)):
+                if len(order) == n or len(numbers) == count:
+                    continue
+                before = len(numbers)
+                while len(numbers) == before:
+                    numbers[draw.randrange(count)] = None
+                order.append((which, next(reversed(numbers))))
         generator = torch.Generator().manual_seed(draw.randrange(2**63))
-        return [self.at(number, generator) for number in numbers]
+        return [self._at(strata[i], number, generator) for i, number in order]
+
+    def _strata(self) -> list[list[_Cell]]:
+        """What is drawn from in turn."""
+        cells = self._cells()
+        if not self.even:
+            return [cells]
+        strata: dict[tuple[str, bool], list[_Cell]] = {}
+        for cell in cells:
+            strata.setdefault((cell.kind, len(set(cell.layers)) > 1), []).append(cell)
+        return list(strata.values())
 
 
 def _groups(layers: Sequence[int]) -> list[list[int]]:

@@ -3,7 +3,7 @@
 import logging
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from iit_lab.jobs.build import build
 from iit_lab.jobs.targets import about, at, make
 from iit_lab.results.record import fingerprint
 from iit_lab.training import processes
-from iit_lab.training.batches import EvaluationBatches, TrainingBatches
+from iit_lab.training.batches import EvaluationBatches
 from iit_lab.training.callbacks import LAST, PREVIOUS
 from iit_lab.training.loggers import RunInfo
 
@@ -61,8 +61,8 @@ def make_trainer(
 def run_trainer(
     trainer: pl.Trainer,
     module: pl.LightningModule,
-    batches: TrainingBatches,
-    validation: EvaluationBatches,
+    batches: Iterable[Any],
+    validation: EvaluationBatches | None,
     checkpoint: str | None,
 ) -> None:
     """Train, from a checkpoint if there is one.

@@ -27,7 +27,15 @@ def load(directory: Path, kind: str, module: nn.Module) -> None:
     Raises:
         ValueError: if a file is missing, cut short, or of another module; says which tensors differ.
     """
-    path = directory / f"{kind}.safetensors"
+    load_as(directory / f"{kind}.safetensors", kind, module)
+
+
+def load_as(path: Path, kind: str, module: nn.Module) -> None:
+    """Load weights from a file of any name.
+
+    Raises:
+        ValueError: if it is missing, cut short, or of another module; says which tensors differ.
+    """
     state = _read(path)
     expected = _distinct(module)
     wrong = [

@@ -39,6 +39,34 @@ class PlainProgress(Callback):
         log.info("epoch %d, step %d: %s", trainer.current_epoch, trainer.global_step, values)
 
 
+class Remaining(Callback):
+    """A line now and then about how long training will go on, where no progress bar says it.
+
+    Args:
+        total_steps: of the optimiser.
+        every_s: seconds between lines, at least.
+    """
+
+    def __init__(self, total_steps: int, every_s: float = 10.0) -> None:
+        self.total_steps, self.every_s = total_steps, every_s
+        self._began = self._last = 0.0
+        self._first = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._began = self._last = time.monotonic()
+        self._first = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any) -> None:
+        """Say how far it is."""
+        now, done = time.monotonic(), trainer.global_step
+        if done <= self._first or now - self._last < self.every_s or trainer.progress_bar_callback:
+            return
+        self._last = now
+        left = (now - self._began) * (self.total_steps - done) / (done - self._first)
+        log.info("step %d of %d, %.0f s to go", done, self.total_steps, left)
+
+
 def progress(every_s: float = 5.0) -> Callback:
     """A rich progress bar on a terminal, plain lines elsewhere.
 

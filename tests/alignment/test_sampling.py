@@ -73,6 +73,19 @@ def test_sampling_is_uniform_without_replacement():
     assert len({spelled(one) for one in larger.sample(12, 1)}) == 12
 
 
+def test_evenly_by_kind_and_by_one_or_several_layers():
+    kinds = {name: kind for name, kind in KINDS.items() if name != "blocks"}  # too narrow for four runs
+    wanted = space(kinds=kinds, layers=[0, 1], across=True, sizes=[2], even=True)
+    drawn = wanted.sample(4 * len(kinds), 0)
+    strata = Counter((one.kind, len({home.layer for home in one.homes.values()})) for one in drawn)
+    assert set(strata.values()) == {2} and len(strata) == 2 * len(kinds)
+    assert len({spelled(one) for one in drawn if one.kind != "rotated"}) == 4 * (len(kinds) - 1)
+    everything_there = wanted.sample(wanted.count, 1)
+    assert Counter(one.kind for one in everything_there) == Counter(
+        one.kind for one in space(kinds=kinds, layers=[0, 1], across=True, sizes=[2]).sample(wanted.count, 1)
+    )
+
+
 def test_a_seed_says_which():
     wanted = space(kinds=KINDS)
     assert [spelled(one) for one in wanted.sample(5, 3)] == [spelled(one) for one in wanted.sample(5, 3)]

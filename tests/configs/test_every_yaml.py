@@ -57,6 +57,13 @@ NEEDS = {
     "requires/sum_network": SUM,
     "requires/sum_iit_network": SUM,
     "job/export": ["alignment=equality_blocks", "job.run=x"],
+    "job/benchmark": ["alignment=whole_site", "alignment.layer=1", "intervention=rotated"],
+    "intervention/fixed": [
+        "alignment=whole_site",
+        "alignment.variables=[left_equality]",
+        "alignment.layer=1",
+        f"intervention.subspace.directions={{left_equality: {[[1.0]] + [[0.0]] * 15}}}",
+    ],
     "job/graphs": ["alignment=equality_blocks"],
     "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
 }
@@ -68,6 +75,8 @@ SMALLER = {
     "sum_disentangle": FAMILY,
     "patterns": ["job.seeds=[0]"],
     "wrong_graph": ["job.seeds=[0]"],
+    "ii_benchmark": ["job.gate={accuracy: 0.0, iia: 0.0}", "job.searches.masks.steps=5"],
+    "ii_benchmark_demo": ["job.gate={accuracy: 0.0, iia: 0.0}"],
 }
 
 

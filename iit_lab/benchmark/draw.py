@@ -1,0 +1,146 @@
+"""What is drawn before a benchmark is trained: alignments, neutral names, nonces, seeds."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from iit_lab.alignment.sampling import COMPONENT, AlignmentSpace, Home, Sampled
+from iit_lab.benchmark.answers import new_nonce, new_seed
+from iit_lab.benchmark.claims import Claims
+from iit_lab.models.base import StagedModel
+from iit_lab.randomness import generator_for, seed_of
+from iit_lab.results.files import read_json, write_json
+from iit_lab.sites import Site
+
+NAME_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A network to be trained.
+
+    Args:
+        name: neutral, says nothing about it.
+        nonce: of its commitment.
+        sampled: where its variables are put.
+        trained: index of its set of variables.
+        seed: of its initial weights.
+    """
+
+    name: str
+    nonce: str
+    sampled: Sampled
+    trained: int
+    seed: int
+
+    @property
+    def claims(self) -> Claims:
+        """The truth about it."""
+        return {name: (home,) for name, home in self.sampled.homes.items()}
+
+
+def plan(
+    space: AlignmentSpace, n: int, sets: int, seed: int | None, state: Path
+) -> tuple[int, list[Planned]]:
+    """What is to be trained; the same again if an earlier attempt has left its state.
+
+    Args:
+        space: of the alignments.
+        n: alignments.
+        sets: of variables; each alignment has a network for each of them.
+        seed: None draws one.
+        state: file that keeps what cannot be drawn again.
+
+    Returns:
+        The secret seed, and the networks.
+
+    Raises:
+        ValueError: if there are not so many alignments.
+    """
+    total = n * sets
+    if state.exists():
+        kept = read_json(state)
+    else:
+        names: dict[str, None] = {}
+        while len(names) < total:
+            names[secrets.token_hex(NAME_BYTES)] = None
+        kept = {
+            "seed": new_seed() if seed is None else seed,
+            "names": list(names),
+            "nonces": [new_nonce() for _ in range(total)],
+        }
+    sampled = space.sample(n, seed_of(kept["seed"], "alignments"))
+    if not state.exists():
+        write_json(state, kept)
+    return kept["seed"], [
+        Planned(
+            kept["names"][i * sets + k],
+            kept["nonces"][i * sets + k],
+            own,
+            k,
+            seed_of(kept["seed"], "network", i, k),
+        )
+        for i, own in enumerate(sampled)
+        for k in range(sets)
+    ]
+
+
+def elsewhere(claims: Claims, model: StagedModel, variables: Sequence[str]) -> Claims:
+    """The same sizes where the variables are not, for a score that must be at chance.
+
+    In directions of the same layer that are orthogonal to all that the variables have, if there are enough
+    (units where the variables have units); else in units of the last hidden layer, where no agreement of two
+    variables can be.
+
+    Args:
+        claims: the truth.
+        model: the network.
+        variables: of which claims are made.
+    """
+    wanted = {name: claims[name][0] for name in variables}
+    homes = [home for own in claims.values() for home in own]
+    found: dict[str, tuple[Home, ...]] = {}
+    taken: dict[int, int] = {}
+    free = {layer: _free(model, layer, homes) for layer in {home.layer for home in wanted.values()}}
+    needs: dict[int, int] = {}
+    for home in wanted.values():
+        needs[home.layer] = needs.get(home.layer, 0) + home.size
+    if any(needs[layer] > len(free[layer]) for layer in needs):
+        last = model.n_layers - 1
+        free = {last: [Home(last, (unit,)) for unit in range(model.width(Site(last, COMPONENT)))]}
+        if sum(needs.values()) > len(free[last]):
+            wanted = {name: Home(last, tuple(range(1))) for name in wanted}
+        wanted = {name: Home(last, tuple(range(home.size))) for name, home in wanted.items()}
+    for name, home in wanted.items():
+        start = taken.get(home.layer, 0)
+        taken[home.layer] = start + home.size
+        found[name] = tuple(free[home.layer][start : start + home.size])
+    return found
+
+
+def _free(model: StagedModel, layer: int, homes: Sequence[Home]) -> list[Home]:
+    """What no variable has of a layer: units, or directions where one of them has directions."""
+    width = model.width(Site(layer, COMPONENT))
+    here = [home for home in homes if home.layer == layer]
+    if all(home.basis is None for home in here):
+        units = {unit for home in here for unit in home.units}
+        return [Home(layer, (unit,)) for unit in range(width) if unit not in units]
+    columns = torch.cat([home.directions(width) for home in here], dim=1)
+    whole = torch.linalg.qr(columns, mode="complete").Q[:, columns.shape[1] :]
+    return [Home(layer, (), whole[:, i : i + 1]) for i in range(whole.shape[1])]
+
+
+def network_generator(planned: Planned) -> torch.Generator:
+    """Source of a network's initial weights, as of a network with `model.seed` alone."""
+    return generator_for(planned.seed, "network")
+
+
+def kinds(alignments: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of `AlignmentSpace` from a config, whose kinds may be null and whose layers are words."""
+    least = {int(layer): size for layer, size in (alignments.get("least") or {}).items()}
+    given = {name: kind for name, kind in alignments["kinds"].items() if kind is not None}
+    return {**alignments, "kinds": given, "least": least}
