@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
-from safetensors.torch import save_file
 
 from iit_lab.alignment.sampling import AlignmentSpace
-from iit_lab.benchmark import answers, draw
-from iit_lab.benchmark.answers import Answer, Sealed
-from iit_lab.benchmark.claims import intervention_at, to_json
+from iit_lab.benchmark import draw
+from iit_lab.benchmark.claims import intervention_at
 from iit_lab.benchmark.draw import Planned
 from iit_lab.benchmark.scoring import NetworkScore, score
 from iit_lab.causal.batch import InterchangeBatch
 from iit_lab.causal.policy import CounterfactualPolicy, expand_sets
-from iit_lab.config import ConfigError
 from iit_lab.jobs import benchmark_score
 from iit_lab.jobs.base import Outcome, Run
+from iit_lab.jobs.benchmark_publish import Made, publish
 from iit_lab.jobs.build import build_model, build_objective, build_policy, build_task, set_threads
 from iit_lab.jobs.lightning import build_callbacks, find_checkpoint, find_device, make_trainer, run_trainer
-from iit_lab.jobs.published import MANIFEST, NETWORKS, RECIPE, VERSION, Published, Scored
+from iit_lab.jobs.published import MANIFEST, Published, Scored
 from iit_lab.jobs.session import FitSettings, Session
 from iit_lab.jobs.targets import at, make
 from iit_lab.models.base import StagedModel
-from iit_lab.randomness import seed_of
-from iit_lab.results.files import replacing, write_json
 from iit_lab.tasks.base import Task
 from iit_lab.training.batches import TrainingBatches
 from iit_lab.training.callbacks import KeepTermination, Remaining
@@ -42,18 +36,6 @@ if TYPE_CHECKING:
     from iit_lab.jobs.benchmark import Benchmark
 
 log = logging.getLogger(__name__)
-EPOCH = 1_000_000_000
-"""Modification time of every file that is published: when a network was made must not tell which it is."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """A trained network."""
-
-    plan: Planned
-    model: StagedModel
-    trained: tuple[str, ...]
-    passed: bool
 
 
 def generate(job: Benchmark, run: Run) -> Outcome:
@@ -83,7 +65,7 @@ def generate(job: Benchmark, run: Run) -> Outcome:
             Made(each, model, sets[each.trained], _passes(job, run, each, model, sets[each.trained], gate))
             for each, model in zip(planned, models, strict=True)
         ]
-        published = _publish(job, run, task, made, seed, sealed)
+        published = publish(job, run, task, made, seed, sealed)
         outcome = _report(job, run, published, made)
         outcome.timing |= session.timing
         outcome.metrics["passed"] = sum(each.passed for each in made) / len(made)
@@ -197,56 +179,6 @@ def _passes(
     )
     least = min(each.iia for each in found.sets.values())
     return found.accuracy >= job.gate.get("accuracy", 0.0) and least >= job.gate.get("iia", 0.0)
-
-
-def _publish(
-    job: Benchmark, run: Run, task: Task, made: Sequence[Made], seed: int, sealed: Path
-) -> Published:
-    """Write the public folder and, apart from it, the answers.
-
-    Raises:
-        ConfigError: if no network is good enough.
-    """
-    if not any(each.passed for each in made):
-        raise ConfigError(
-            f"job.gate={dict(job.gate)}: none of {len(made)} networks passed; train longer, or ask for less"
-        )
-    folder = run.directory / "published"
-    found, entries = {}, {}
-    for each in sorted(made, key=lambda own: own.plan.name):
-        name, weights = each.plan.name, ""
-        if each.passed:
-            path = folder / NETWORKS / f"{name}.safetensors"
-            state = {key: value.detach().contiguous().cpu() for key, value in each.model.state_dict().items()}
-            with replacing(path) as temporary:
-                save_file(state, temporary)
-            os.utime(path, (EPOCH, EPOCH))
-            weights = answers.file_hash(path)
-        trained = "+".join(each.trained)
-        own = each.plan.sampled
-        found[name] = Answer(trained, to_json(each.plan.claims), own.kind, own.control, weights)
-        if each.passed:
-            commitment = answers.commitment(name, found[name], each.plan.nonce)
-            entries[name] = {"commitment": commitment, "trained": trained, "weights": weights}
-    failed = sorted(each.plan.name for each in made if not each.passed)
-    write_json(folder / MANIFEST, {**_about(run, task), "failed": failed, "networks": entries})
-    os.utime(folder / MANIFEST, (EPOCH, EPOCH))
-    nonces = {each.plan.name: each.plan.nonce for each in made}
-    Sealed(seed, nonces, found).save(sealed / "answers.json")
-    log.info("%d of %d networks passed the gate", len(entries), len(made))
-    return Published.open(folder, batch_size=job.eval_batch_size)
-
-
-def _about(run: Run, task: Task) -> dict[str, object]:
-    """What anybody needs in order to use the networks; nothing of it depends on an answer."""
-    recipe = {key: run.plain[key] for key in RECIPE}
-    recipe["model"] = {**recipe["model"], "weights": None}
-    limit = run.config.limit.rows
-    if limit is not None:
-        counts = {key: min(recipe["counterfactual"][key], limit) for key in ("n_train", "n_val", "n_test")}
-        recipe["counterfactual"] = {**recipe["counterfactual"], **counts}
-    recipe["seed"] = seed_of(run.config.seed, "public")
-    return {"version": VERSION, "variables": list(task.variables), "recipe": recipe}
 
 
 def _report(job: Benchmark, run: Run, published: Published, made: Sequence[Made]) -> Outcome:

@@ -57,7 +57,7 @@ NEEDS = {
     "requires/sum_network": SUM,
     "requires/sum_iit_network": SUM,
     "job/export": ["alignment=equality_blocks", "job.run=x"],
-    "job/benchmark": ["alignment=whole_site", "alignment.layer=1", "intervention=rotated"],
+    "job/benchmark": ["alignment=equality_blocks"],
     "intervention/fixed": [
         "alignment=whole_site",
         "alignment.variables=[left_equality]",

@@ -56,12 +56,8 @@ def command(made: Path, action: str, *more: str) -> list[str]:
         f"job.action={action}",
         f"job.run={made}/published",
         "logger=csv",
-        *SETTING,
         *more,
     ]
-
-
-SETTING = ["alignment=whole_site", "alignment.layer=1", "intervention=rotated"]
 
 
 def test_what_is_published_leaks_no_alignment(made):
