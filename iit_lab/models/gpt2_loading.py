@@ -1,13 +1,12 @@
 """Where a GPT-2 comes from: a folder, the hub, or a random initialisation; and with which head."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from iit_lab.models.gpt2 import GPT2
-from iit_lab.randomness import seeding
+from iit_lab.models.hugging_face import made
 
 
 def classifier(
@@ -24,7 +23,7 @@ def classifier(
         input_shape: (positions,) of a prompt.
         n_classes: logits.
         generator: source of the weights that are not loaded.
-        pretrained: folder or hub name to load from; a head that it lacks is drawn.
+        pretrained: folder, `package:NAME/FOLDER` or hub name to load from; a head that it lacks is drawn.
         config: of a network initialised at random: keys of `transformers.GPT2Config`.
         vocabulary: entries of the tokenizer; size of the embedding where `config` names none.
 
@@ -32,10 +31,12 @@ def classifier(
         ValueError: unless exactly one of `pretrained` and `config` is given; if it cannot be loaded, or does
             not fit the prompts or the tokenizer.
     """
+    from transformers import GPT2Config
     from transformers import GPT2ForSequenceClassification as Kind
 
     labels = {"num_labels": n_classes}
-    return _staged(_made(Kind, pretrained, config, vocabulary, labels, generator), input_shape, pretrained)
+    hf = made(Kind, GPT2Config, pretrained, config, vocabulary, labels, generator)
+    return _staged(hf, input_shape, pretrained)
 
 
 def language_model(
@@ -61,9 +62,10 @@ def language_model(
     Raises:
         ValueError: as in `classifier`, and if there are not as many answers as classes.
     """
+    from transformers import GPT2Config
     from transformers import GPT2LMHeadModel as Kind
 
-    hf = _made(Kind, pretrained, config, vocabulary, {}, generator)
+    hf = made(Kind, GPT2Config, pretrained, config, vocabulary, {}, generator)
     found = hf.config.vocab_size if answers is None else len(answers)
     if found != n_classes:
         raise ValueError(f"answers: {found} tokens for {n_classes} classes")
@@ -77,60 +79,3 @@ def _staged(
     if len(input_shape) != 1:
         raise ValueError(f"input_shape={list(input_shape)}: a prompt is one row of tokens")
     return GPT2(hf, input_shape[0], pretrained or "gpt2", answers)
-
-
-def _made(
-    kind: Any,
-    pretrained: str | None,
-    config: Mapping[str, Any] | None,
-    vocabulary: int | None,
-    labels: Mapping[str, Any],
-    generator: torch.Generator,
-) -> Any:
-    from transformers import GPT2Config
-
-    if (pretrained is None) == (config is None):
-        raise ValueError(f"pretrained={pretrained}: give either this, or a config to initialise")
-    if pretrained is not None:
-        hf = _load(kind, pretrained, labels, generator)
-    else:
-        size = {} if vocabulary is None else {"vocab_size": vocabulary}
-        chosen = {**size, **(config or {})}
-        known = GPT2Config().to_dict()
-        for key in sorted(set(chosen) - set(known)):
-            raise ValueError(f"config.{key}={chosen[key]}: GPT2Config has no such key")
-        try:
-            settings = GPT2Config(**chosen, **labels)
-            with seeding(generator):
-                hf = kind(settings)
-        except (ArithmeticError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"config={dict(config or {})}: {type(error).__name__} {error}") from error
-    if vocabulary is not None and vocabulary > hf.config.vocab_size:
-        raise ValueError(f"vocab_size={hf.config.vocab_size}: the tokenizer has {vocabulary} entries")
-    return hf
-
-
-def _load(kind: Any, name: str, labels: Mapping[str, Any], generator: torch.Generator) -> Any:
-    from transformers import GPT2Config
-
-    try:
-        settings = GPT2Config.from_pretrained(name, **labels)
-        if settings.model_type != "gpt2":
-            raise ValueError(f"is a {settings.model_type}, not a gpt2; the bridge runs other decoders")
-        with seeding(generator), _quiet():
-            return kind.from_pretrained(name, config=settings).float()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"pretrained={name}: {str(error).strip().splitlines()[0]}") from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Hugging Face's report on weights that a new head does not find in the file."""
-    from transformers.utils import logging as reports
-
-    before = reports.get_verbosity()
-    reports.set_verbosity_error()
-    try:
-        yield
-    finally:
-        reports.set_verbosity(before)

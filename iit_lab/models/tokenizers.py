@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from iit_lab.models.hugging_face import located
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
@@ -46,6 +48,25 @@ class Tokenizer:
             if unknown is not None and unknown in row:
                 raise ValueError(f"tokenizer={self.name}: {prompt!r} has a word that it does not know")
         return torch.tensor(rows)
+
+    def pairs(
+        self, first: Sequence[str], second: Sequence[str]
+    ) -> tuple[Int[Tensor, "batch 2 tokens"], Int[Tensor, " batch"]]:
+        """Two sentences each, with the network's own separators, padded to the longest pair.
+
+        Returns:
+            Token ids and which sentence each token is of; how many tokens each pair has.
+
+        Raises:
+            ValueError: if the tokenizer has no token for padding.
+        """
+        if self.tokenizer.pad_token_id is None:
+            raise ValueError(f"tokenizer={self.name}: has no token for padding")
+        found = self.tokenizer(
+            list(first), list(second), padding=True, return_tensors="pt", return_token_type_ids=True
+        )
+        ids, segments, mask = (found[key] for key in ("input_ids", "token_type_ids", "attention_mask"))
+        return torch.stack([ids, segments], dim=1), mask.sum(1)
 
     def single(self, words: Sequence[str]) -> tuple[int, ...]:
         """The ids of words that are one token each.
@@ -89,7 +110,7 @@ def pretrained(name: str) -> Tokenizer:
     """A tokenizer of the hub, or of a folder.
 
     Args:
-        name: as `transformers.AutoTokenizer.from_pretrained` takes it.
+        name: as `transformers.AutoTokenizer.from_pretrained` takes it, or `package:NAME/FOLDER`.
 
     Raises:
         ValueError: if there is none.
@@ -97,6 +118,6 @@ def pretrained(name: str) -> Tokenizer:
     from transformers import AutoTokenizer
 
     try:
-        return Tokenizer(AutoTokenizer.from_pretrained(name), name)
+        return Tokenizer(AutoTokenizer.from_pretrained(located(name)), name)
     except (OSError, ValueError) as error:
         raise ValueError(f"name={name}: no tokenizer can be loaded ({str(error).splitlines()[0]})") from None

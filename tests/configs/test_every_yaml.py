@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, open_dict
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import BertConfig, BertModel, BertTokenizer, GPT2Config, GPT2LMHeadModel
 
 from iit_lab.config import conf_dir, plain, register_schema, typed
 from iit_lab.jobs.base import Job, Run
@@ -34,6 +34,8 @@ FILES = sorted(
 )
 EXPERIMENTS = [path.stem for path in FILES if path.parts[0] == "experiment"]
 SUM = ["task=arithmetic_sum", "model=gpt2_small", "alignment=sum_site"]
+MONLI = [f"task.folder={Path(__file__).parent.parent / 'data' / 'monli'}"]
+MONLI_SITE = ["task=monli", *MONLI, "alignment=monli_site"]
 PATTERNS = ["task=patterns", "alignment=whole_site", "intervention=rotated", "alignment.layer=0"]
 NEEDS = {
     # options that only make sense beside another one
@@ -64,6 +66,12 @@ NEEDS = {
         "alignment.layer=1",
         f"intervention.subspace.directions={{left_equality: {[[1.0]] + [[0.0]] * 15}}}",
     ],
+    "task/monli": ["model=minilm", "alignment=monli_site", *MONLI],
+    "alignment/monli_site": ["task=monli", "model=minilm", *MONLI],
+    "model/minilm": MONLI_SITE,
+    "model/bert": MONLI_SITE,
+    "requires/monli_network": [*MONLI_SITE, "model=minilm"],
+    **{f"experiment/monli_{name}": MONLI for name in ("train", "iit", "minilm")},
     "job/graphs": ["alignment=equality_blocks"],
     "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
 }
@@ -75,6 +83,17 @@ SMALLER = {
     "sum_disentangle": FAMILY,
     "patterns": ["job.seeds=[0]"],
     "wrong_graph": ["job.seeds=[0]"],
+    "monli_train": [*MONLI, "limit.steps=2"],
+    "monli_iit": [*MONLI, "limit.steps=2", "job.batch_size=8", "limit.rows=24", "job.elsewhere=[5]"],
+    "monli_minilm": [
+        *MONLI,
+        "limit.steps=2",
+        "limit.rows=24",
+        "job.batch_size=8",
+        "job.min_accuracy=null",
+        "alignment.layers=[1,5]",
+        "intervention.ranks=[16]",
+    ],
     "ii_benchmark": ["job.gate={accuracy: 0.0, iia: 0.0}", "job.searches.masks.steps=5"],
     "ii_benchmark_demo": ["job.gate={accuracy: 0.0, iia: 0.0}"],
 }
@@ -95,6 +114,16 @@ def small_gpt2(folder: Path) -> Path:
     return folder
 
 
+def small_bert(folder: Path) -> Path:
+    """The same of two sentences."""
+    BertTokenizer(
+        vocab={word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
+    ).save_pretrained(folder)
+    sizes = {"num_hidden_layers": 6, "hidden_size": 384, "num_attention_heads": 2, "intermediate_size": 8}
+    BertModel(BertConfig(**sizes, vocab_size=5)).save_pretrained(folder)
+    return folder
+
+
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
     group, option = file.parent.as_posix(), file.stem
@@ -104,7 +133,8 @@ def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
     config = composed([value, *needed])
     check_targets(plain(config))
     if config.model.network.get("pretrained") is not None:  # there is no hub here
-        config.model.network.pretrained = str(small_gpt2(tmp_path))
+        small = small_bert if "bert" in config.model.network["_target_"] else small_gpt2
+        config.model.network.pretrained = str(small(tmp_path))
     if is_grid(run := Run(config, tmp_path)):
         config = expand(run, n_layers=1)[0].config
 
@@ -120,7 +150,7 @@ def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
     alignment = build_alignment(config, task, model)
     build_policy(config)
     build_objective(config)
-    if group != "experiment" or "behaviour" not in option:
+    if group != "experiment" or config.counterfactual.test_sets:
         build_intervention(config, alignment, model)
     build_callbacks(config.callbacks, tmp_path)
     optimizer = make(config.optimizer)(list(model.parameters()))
@@ -146,7 +176,7 @@ def test_experiment_runs_fast(launch, name):
     assert 0 <= launched.metrics["test/accuracy"] <= 1
     cells = [read_result(path.parent) for path in launched.directory.glob("cells/*/result.json")]
     behaviour = not any("test/iia" in found["metrics"] for found in (launched.result, *cells))
-    assert behaviour == (name in ("equality_behaviour", "sum_gpt2_small_train"))
+    assert behaviour == (name in ("equality_behaviour", "sum_gpt2_small_train", "monli_train"))
 
 
 @pytest.mark.parametrize(
@@ -154,6 +184,7 @@ def test_experiment_runs_fast(launch, name):
     [
         ("equality_behaviour", ["experiment=equality_das"]),
         ("sum_gpt2_small_train", ["experiment=sum_das_grid"]),
+        ("monli_train", ["experiment=monli_minilm"]),
         ("sum_gpt2_small_train", ["experiment=sum_das_grid", "task/causal_model=z"]),
         ("sum_gpt2_small_iit", ["experiment=sum_das_grid", "requires=sum_iit_network"]),
         (
