@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from iit_lab.analysis import positions
 from iit_lab.analysis.transfer import Trial
 from iit_lab.config import ConfigError
 from iit_lab.jobs.base import Outcome, Run
@@ -109,7 +110,7 @@ class Transfer(Family):
             for trained, folder in grids.items():
                 with about("job.fit", folder / place):
                     artefacts.load(folder / place, "alignment", intervention)
-                metrics = {}
+                metrics = positions.of_intervention(model, intervention) if trained == tested else {}
                 for split, wanted in splits.items():
                     found = session.evaluate(
                         Problem(task, model, alignment, data), intervention, wanted

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from iit_lab.analysis import transfer
+from iit_lab.analysis.positions import PREFIX
 from iit_lab.analysis.transfer import Trial
 from iit_lab.jobs.base import Outcome, Run
 from iit_lab.results import figures
@@ -15,6 +16,7 @@ from iit_lab.results.tables import pivot, to_markdown
 
 log = logging.getLogger(__name__)
 METRIC, CHANGED = "test/iia", "test/iia_changed"
+SHARE = "share of the subspace at each position"
 LAYER, RANK = "alignment.layer", "intervention.rank"
 KEPT = ("iia", "iia_changed", "iia_noop", "iia_full_swap")
 
@@ -37,6 +39,7 @@ def report(run: Run, tests: Sequence[Trial], *, same: bool, reference: str | Non
         for kind, draw in (("heatmap", figures.heatmap), ("lines", figures.lines)):
             figure: Figure = draw(rows, LAYER, drawn, METRIC, title=caption)
             figures.save(figure, run.directory / "figures" / f"{name}-{kind}")
+    texts += list(_positions(run, tests))
     texts += list(_verdicts(tests, same=same))
     if reference is not None:
         metrics[f"advantage/{reference}"] = ahead = transfer.advantage(tests, reference, CHANGED)
@@ -66,6 +69,23 @@ def _groups(tests: Sequence[Trial], title: str, *, same: bool) -> dict[str, tupl
         for name in names:
             found[name] = (f"{METRIC} under {name}", [test for test in tests if test.trained == name], RANK)
     return found
+
+
+def _positions(run: Run, tests: Sequence[Trial]) -> Iterator[str]:
+    """At which tokens the alignments lie, layer by layer, of each causal model and rank."""
+    own = [test for test in transfer.own(tests) if any(name.startswith(PREFIX) for name in test.metrics)]
+    for name, rank in dict.fromkeys((test.trained, test.rank) for test in own):
+        rows = pd.DataFrame(
+            {LAYER: test.layer, "position": int(key.removeprefix(PREFIX)), SHARE: share}
+            for test in own
+            if (test.trained, test.rank) == (name, rank)
+            for key, share in test.metrics.items()
+            if key.startswith(PREFIX)
+        )
+        caption = f"{SHARE}, aligned under {name}, rank {_text(rank)}"
+        yield to_markdown(pivot(rows, LAYER, "position", SHARE), caption)
+        figure = figures.heatmap(rows, LAYER, "position", SHARE, title=caption)
+        figures.save(figure, run.directory / "figures" / f"{name}_rank-{_text(rank)}-positions")
 
 
 def _verdicts(tests: Sequence[Trial], *, same: bool) -> Iterator[str]:
