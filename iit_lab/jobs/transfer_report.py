@@ -11,12 +11,13 @@ from iit_lab.analysis.positions import PREFIX
 from iit_lab.analysis.transfer import Trial
 from iit_lab.jobs.base import Outcome, Run
 from iit_lab.results import figures
+from iit_lab.results.collect import CELL
 from iit_lab.results.files import replacing
 from iit_lab.results.tables import pivot, to_markdown
 
 log = logging.getLogger(__name__)
 METRIC, CHANGED = "test/iia", "test/iia_changed"
-SHARE = "share of the subspace at each position"
+SHARE = "subspace/share"
 LAYER, RANK = "alignment.layer", "intervention.rank"
 KEPT = ("iia", "iia_changed", "iia_noop", "iia_full_swap")
 
@@ -76,7 +77,13 @@ def _positions(run: Run, tests: Sequence[Trial]) -> Iterator[str]:
     own = [test for test in transfer.own(tests) if any(name.startswith(PREFIX) for name in test.metrics)]
     for name, rank in dict.fromkeys((test.trained, test.rank) for test in own):
         rows = pd.DataFrame(
-            {LAYER: test.layer, "position": int(key.removeprefix(PREFIX)), SHARE: share}
+            {
+                CELL: f"{test.layer}-{key}-{test.seed}",
+                LAYER: test.layer,
+                "position": int(key.removeprefix(PREFIX)),
+                "seed": test.seed,
+                SHARE: share,
+            }
             for test in own
             if (test.trained, test.rank) == (name, rank)
             for key, share in test.metrics.items()
