@@ -39,16 +39,20 @@ def greedy(graph: Adjacency, starts: int = 32) -> Clique:
     Returns:
         Sorted nodes; one node for a graph without edges.
     """
-    order = np.argsort(-graph.sum(1), kind="stable")
+    own_degrees = graph.sum(1)
+    order = np.argsort(-own_degrees, kind="stable")
     found: Clique = []
     for start in order[: max(1, starts)]:
+        if own_degrees[start] < len(found):  # it is in no larger clique, and neither are those after it
+            break
         clique, left = [int(start)], graph[start].copy()
+        degrees = graph[:, left].sum(1)
         while left.any():
-            places = np.flatnonzero(left)
-            degrees = graph[np.ix_(places, places)].sum(1)
-            node = int(places[degrees.argmax()])
+            node = int(np.where(left, degrees, -1).argmax())
             clique.append(node)
+            gone = left & ~graph[node]
             left &= graph[node]
+            degrees -= graph[:, gone].sum(1)
         if len(clique) > len(found):
             found = clique
     return sorted(found)
