@@ -1,11 +1,11 @@
 """Where a TransformerLens bridge comes from: a folder, the hub, or a random initialisation."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from iit_lab.models.hugging_face import quiet
 from iit_lab.randomness import seeding
 
 
@@ -23,7 +23,7 @@ def load(name: str, dtype: torch.dtype, generator: torch.Generator) -> Any:
     from transformer_lens.model_bridge import TransformerBridge
 
     try:
-        with seeding(generator), _quiet():
+        with seeding(generator), quiet():
             bridge = TransformerBridge.boot_transformers(
                 name, device="cpu", dtype=dtype, tokenizer=_no_tokenizer()
             )
@@ -72,19 +72,3 @@ def _no_tokenizer() -> Any:
 
     backend = Tokenizer(WordLevel({"<unk>": 0}, unk_token="<unk>"))
     return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Hugging Face's reports and progress bar."""
-    from transformers.utils import logging as reports
-
-    before, bar = reports.get_verbosity(), reports.is_progress_bar_enabled()
-    reports.set_verbosity_error()
-    reports.disable_progress_bar()
-    try:
-        yield
-    finally:
-        reports.set_verbosity(before)
-        if bar:
-            reports.enable_progress_bar()

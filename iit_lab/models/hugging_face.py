@@ -85,14 +85,14 @@ def _load(
         settings = settings_kind.from_pretrained(folder, **labels)
         if settings.model_type != wanted:
             raise ValueError(f"is a {settings.model_type}, not a {wanted}; the bridge runs other decoders")
-        with seeding(generator), _quiet():
+        with seeding(generator), quiet():
             return kind.from_pretrained(folder, config=settings).float()
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"pretrained={name}: {str(error).strip().splitlines()[0]}") from None
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without Hugging Face's bar, and its report on weights that a new head does not find in the file."""
     from transformers.utils import logging as reports
 
