@@ -84,7 +84,7 @@ SMALLER = {
     "patterns": ["job.seeds=[0]"],
     "wrong_graph": ["job.seeds=[0]"],
     "monli_train": [*MONLI, "limit.steps=2"],
-    "monli_iit": [*MONLI, "limit.steps=2", "job.batch_size=8", "limit.rows=24", "job.elsewhere=[5]"],
+    "monli_iit": [*MONLI, "limit.steps=2", "job.batch_size=8", "limit.rows=24"],
     "monli_minilm": [
         *MONLI,
         "limit.steps=2",
