@@ -82,11 +82,32 @@ def read(path: Path) -> Sealed:
         if data["version"] != VERSION:
             raise ValueError(f"{path}: version {data['version']}, this program reads {VERSION}")
         networks = data["networks"]
-        answers = {name: Answer(**own["answer"]) for name, own in networks.items()}
+        answers = {name: _answer(own["answer"]) for name, own in networks.items()}
         nonces = {name: str(own["nonce"]) for name, own in networks.items()}
-        return Sealed(int(data["seed"]), nonces, answers)
-    except (KeyError, TypeError, AttributeError) as error:
+        if type(data["seed"]) is not int:
+            raise TypeError("seed")
+        return Sealed(data["seed"], nonces, answers)
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path}: is no answer file, or was tampered with ({error!r})") from None
+
+
+def _answer(data: Mapping[str, Any]) -> Answer:
+    """One answer; its alignment is variable -> sites, as numbers.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    answer = Answer(**data)
+    places = [place for own in dict(answer.alignment).values() for place in own]
+    if not all(isinstance(place, dict) and _is_numbers(list(place.values())) for place in places):
+        raise TypeError("alignment")
+    return answer
+
+
+def _is_numbers(data: Any) -> bool:
+    if isinstance(data, list):
+        return all(_is_numbers(each) for each in data)
+    return isinstance(data, int | float) and not isinstance(data, bool)
 
 
 def new_nonce() -> str:
@@ -139,6 +160,7 @@ def verify(published: Mapping[str, Mapping[str, Any]], sealed: Sealed) -> None:
         for name, entry in sorted(published.items())
         if commitment(name, sealed.answers[name], sealed.nonces[name]) != entry["commitment"]
         or sealed.answers[name].weights != entry["weights"]
+        or sealed.answers[name].trained != entry["trained"]
     ]
     if wrong:
         raise ValueError(

@@ -1,6 +1,7 @@
 """Claims about where variables live in a network: read from plain data, written to it, and tried out."""
 
 import operator
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,14 @@ def _home(place: Any, model: StagedModel, name: str, folder: Path) -> Home:
         if "basis" in place:
             columns = _columns(place["basis"], folder)
             return Home(layer[0], (), orthonormalised(columns, width, "basis"))
-        units = parse_units(place.get("units"), "units")
+        text = place.get("units")
+        if isinstance(text, str) and any(int(number) > width for number in re.findall(r"\d{1,18}", text)):
+            raise ValueError(f"units={text[:40]}: the layer has units 0..{width - 1}")
+        units = parse_units(text, "units")
         if bounds:
             start, end = bounds
-            if not 0 <= start < end:
-                raise ValueError(f"end={end}: a block is start <= unit < end, and not empty")
+            if not 0 <= start < end <= width:
+                raise ValueError(f"end={end}: a block is 0 <= start < end <= {width}")
             units = tuple(range(start, end))
         units = tuple(range(width)) if units is None else units
         model.check(Site(layer[0], COMPONENT, units=units))
@@ -117,7 +121,10 @@ def _columns(basis: Any, folder: Path) -> Any:
     if not colon or not file.endswith(".safetensors"):
         raise ValueError(f"basis={basis}: write numbers, or FILE.safetensors:TENSOR")
     try:
-        with safe_open(folder / file, "pt") as opened:
+        path = (folder / file).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+            raise ValueError(f"basis={basis}: no such file beside the submission")
+        with safe_open(path, "pt") as opened:
             return opened.get_tensor(tensor)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"basis={basis}: cannot be read ({error})") from None

@@ -67,7 +67,9 @@ def plan(
     else:
         names: dict[str, None] = {}
         while len(names) < total:
-            names[secrets.token_hex(NAME_BYTES)] = None
+            names[f"n{secrets.token_hex(NAME_BYTES)}"] = (
+                None  # a letter first: yaml takes digits for a number
+            )
         kept = {
             "seed": new_seed() if seed is None else seed,
             "names": list(names),
@@ -111,10 +113,11 @@ def elsewhere(claims: Claims, model: StagedModel, variables: Sequence[str]) -> C
         needs[home.layer] = needs.get(home.layer, 0) + home.size
     if any(needs[layer] > len(free[layer]) for layer in needs):
         last = model.n_layers - 1
-        free = {last: [Home(last, (unit,)) for unit in range(model.width(Site(last, COMPONENT)))]}
-        if sum(needs.values()) > len(free[last]):
-            wanted = {name: Home(last, tuple(range(1))) for name in wanted}
-        wanted = {name: Home(last, tuple(range(home.size))) for name, home in wanted.items()}
+        free = {last: _free(model, last, homes)}
+        if not free[last]:
+            raise ValueError(f"layer={last}: the variables take all of it, there is no other place in it")
+        most = max(1, len(free[last]) // len(wanted))
+        wanted = {name: Home(last, tuple(range(min(home.size, most)))) for name, home in wanted.items()}
     for name, home in wanted.items():
         start = taken.get(home.layer, 0)
         taken[home.layer] = start + home.size
@@ -126,7 +129,7 @@ def _free(model: StagedModel, layer: int, homes: Sequence[Home]) -> list[Home]:
     """What no variable has of a layer: units, or directions where one of them has directions."""
     width = model.width(Site(layer, COMPONENT))
     here = [home for home in homes if home.layer == layer]
-    if all(home.basis is None for home in here):
+    if all(home.basis is None for home in here):  # true of a layer where none of them lives, too
         units = {unit for home in here for unit in home.units}
         return [Home(layer, (unit,)) for unit in range(width) if unit not in units]
     columns = torch.cat([home.directions(width) for home in here], dim=1)

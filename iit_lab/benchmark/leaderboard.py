@@ -17,8 +17,8 @@ class Entry:
     Args:
         name: of the submission.
         networks: how many it makes claims about.
-        iia: mean over networks of the mean over the sets of variables that each was trained for.
-        above: the same of the IIA above the better of no intervention and a full swap.
+        iia: mean over the networks it is about of the mean over the sets of variables each was trained for.
+        above: the same over all networks, of the IIA above the better of no intervention and a full swap.
         dimensions: mean, of the variables trained for.
         jaccard: mean over claims that, like the truth, are units; None without answers, or without such.
         overlap: mean squared cosine of the principal angles to the truth; None without answers.
@@ -46,8 +46,7 @@ def entry(
         name: of the submission.
         scores: of the networks that it makes claims about.
         trained: of every published network, the sets of variables that it was trained for. One without a
-            claim counts with the IIA of no intervention at all: that is what an empty claim does. It needs
-            no data: with labels in equal strata it is at the baseline, so nothing above it.
+            claim is 0 above the baselines, as one with a claim that is below them.
         dimensions: of each network's claims.
         overlaps: (Jaccard, squared cosine) of each claim with the truth.
     """
@@ -58,7 +57,7 @@ def entry(
             continue
         own = [scores[network].sets[name] for name in sets]
         iia.append(mean(each.iia for each in own))
-        above.append(mean(each.above for each in own))
+        above.append(max(0.0, mean(each.above for each in own)))
     units = [first for first, _ in overlaps if first is not None]
     return Entry(
         name,

@@ -18,9 +18,10 @@ def scores_table(scores: Mapping[str, NetworkScore], trained: Mapping[str, str])
     rows = []
     for kind in sorted(set(trained.values()), key=lambda name: (name.count("+"), name)):
         own = [scores[name] for name in scores if trained[name] == kind]
-        for name in own[0].sets:
-            mean = averaged([each.sets[name] for each in own])
-            row = [kind, name, len(own), mean.iia, mean.noop, mean.full_swap]
+        for name in dict.fromkeys(name for each in own for name in each.sets):
+            with_it = [each.sets[name] for each in own if name in each.sets]
+            mean = averaged(with_it)
+            row = [kind, name, len(with_it), mean.iia, mean.noop, mean.full_swap]
             for label, report in mean.classes.items():
                 rows.append([*row, label, report.precision, report.recall, report.f1, report.support])
                 row = [""] * len(row)
@@ -44,6 +45,6 @@ def leaderboard_table(entries: Sequence[Entry]) -> str:
         ]
         for i, each in enumerate(entries)
     ]
-    head = ["", "submission", "networks", "IIA above baselines", "IIA", "dimensions"]
+    head = ["", "submission", "networks", "IIA above baselines", "IIA of those claimed", "dimensions"]
     head += ["unit overlap (Jaccard)", "subspace overlap"]
     return tabulate(rows, head, tablefmt="pipe", floatfmt=".3f")

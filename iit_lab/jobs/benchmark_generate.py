@@ -54,6 +54,10 @@ def generate(job: Benchmark, run: Run) -> Outcome:
     sealed, home = run.directory / "sealed", run.home or run.directory
     with at("job"):
         seed, planned = draw.plan(space, job.n, len(sets), job.seed, home / "sealed" / "draw.json")
+    if job.seed is not None:
+        log.warning(
+            "job.seed=%d: whoever guesses it can find the answers; give none for a benchmark", job.seed
+        )
     log.info("%d of %d alignments, %d networks", job.n, space.count, len(planned))
     models = [_network(run, task, each) for each in planned]
     session = Session(run, job.eval_batch_size, _settings(job))
@@ -82,6 +86,10 @@ def _training_sets(policy: CounterfactualPolicy, variables: Sequence[str]) -> li
         raise ValueError(
             f"train_sets={policy.train_sets}: each alignment has a network for every set of them"
         )
+    tested = [set(names) for names in expand_sets(policy.test_sets, variables, "test_sets")]
+    missing = [list(names) for names in sets if set(names) not in tested]
+    if missing:
+        raise ValueError(f"test_sets={policy.test_sets}: lacks {missing[0]}, on which networks are trained")
     return sets
 
 

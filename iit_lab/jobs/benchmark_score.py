@@ -151,9 +151,6 @@ def verify(job: Benchmark, run: Run) -> Outcome:
         raise ConfigError("job.answers=null: name the sealed file")
     with about("job.answers", job.answers):
         published.verified(job.answers)
-    with about("job.run", job.run):
-        for name in published.ids:
-            published.network(name)
     log.info("verified: the answers for all %d networks are those committed to", len(published.ids))
     return Outcome({"verified": 1.0})
 
@@ -168,8 +165,10 @@ def open_published(job: Benchmark, run: Run) -> Published:
         raise ConfigError("job.run=null: name the published folder of a benchmark")
     with about("job.run", job.run):
         published = Published.open(job.run, job.trust, job.eval_batch_size)
-    if published.ids:
-        set_threads(run.config, published.network(published.ids[0]))
+        for name in published.ids:
+            published.network(name)
+        if published.ids:
+            set_threads(run.config, published.network(published.ids[0]))
     return published
 
 

@@ -108,11 +108,13 @@ class Published:
             known = isinstance(own, dict) and all(
                 isinstance(own.get(key), str) for key in ("commitment", "trained", "weights")
             )
-            if not re.fullmatch("[0-9a-f]+", name) or not known:
+            if not re.fullmatch("n[0-9a-f]+", name) or not known:
                 raise ValueError(
                     f"{path}: networks.{name} needs a commitment, weights and what it was trained on"
                 )
         check_untrusted(recipe, str(path), tuple(trust))
+        if isinstance(recipe["task"], dict) and recipe["task"].get("download"):
+            raise ValueError(f"{path}: task.download=True: not allowed from a file; fetch the data yourself")
         check_targets(recipe)
         return cls(folder, manifest, OmegaConf.create(recipe), batch_size)
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,11 +22,11 @@ def located(name: str) -> str:
     if not name.startswith(PACKAGE):
         return name
     package, _, folder = name.removeprefix(PACKAGE).partition("/")
-    try:
-        path = resources.files(package).joinpath(folder)
-    except ModuleNotFoundError:
+    spec = find_spec(package) if package.isidentifier() else None  # finds without importing
+    if spec is None or not spec.submodule_search_locations:
         distribution = package.replace("_", "-")
-        raise ValueError(f"{name}: package {package} is not installed; pip install {distribution}") from None
+        raise ValueError(f"{name}: package {package} is not installed; pip install {distribution}")
+    path = Path(spec.submodule_search_locations[0]) / folder
     if not path.is_dir():
         raise ValueError(f"{name}: package {package} has no folder {folder}")
     return str(path)

@@ -68,6 +68,18 @@ def test_a_missing_answer_is_noticed():
         answers.verify(entry() | {"b2": entry()["a1"]}, sealed())
 
 
+@pytest.mark.parametrize(
+    "alignment", [[], {"left": 3}, {"left": [{"layer": 1, "basis": "late.safetensors:c"}]}, [1]]
+)
+def test_an_alignment_that_is_no_numbers_is_refused(tmp_path, alignment):
+    sealed().save(tmp_path / "answers.json")
+    data = json.loads((tmp_path / "answers.json").read_text())
+    data["networks"]["a1"]["answer"]["alignment"] = alignment
+    (tmp_path / "answers.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match="answers.json"):
+        answers.read(tmp_path / "answers.json")
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"version": 1, "seed": 1, "networks": {"a": {}}}'])
 def test_a_file_of_something_else_is_refused(tmp_path, text):
     (tmp_path / "answers.json").write_text(text)

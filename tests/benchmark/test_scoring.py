@@ -113,6 +113,9 @@ def test_elsewhere_is_orthogonal_to_the_truth_or_in_the_last_layer():
             assert float((home.directions(8).mT @ basis).abs().max()) < 1e-5
     full = {"a": (Home(1, tuple(range(5))),), "b": (Home(1, (5, 6, 7)),)}
     assert {home.layer for homes in elsewhere(full, model, ("a", "b")).values() for home in homes} == {2}
+    last = {"a": (Home(2, tuple(range(5))),), "b": (Home(2, (5,)),)}
+    wrong = elsewhere(last, model, ("a",))
+    assert {unit for home in wrong["a"] for unit in home.units} <= {6, 7}
 
 
 def test_the_leaderboard_ranks_by_what_is_above_the_baselines_then_by_size():

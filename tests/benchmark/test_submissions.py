@@ -23,6 +23,7 @@ def test_yaml_and_json(tmp_path, name, text):
         ("s.yaml", "a1: !!python/object/apply:os.getcwd []", "malformed at line 1, column 5"),
         ("s.yaml", "? [a]\n: 1\n", "malformed at line 1, column 3: a key must be a word"),
         ("s.yaml", "a1: " + "[" * 5000, "malformed"),
+        ("s.yaml", "a: &x [1]\nb: *x\n", "malformed at line 2, column 4: an alias is not allowed"),
         ("s.yaml", "", "holds no networks"),
         ("s.yaml", "[1, 2]", "holds no networks"),
         ("s.json", '{"a1": \n {]}', "malformed at line 2, column 3"),

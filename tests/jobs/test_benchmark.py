@@ -181,6 +181,33 @@ def test_answers_are_verified(made, launch: Launch, tmp_path):
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     run = launch(*command(copied, "verify", f"job.answers={sealed}"), directory="weights", code=1)
     assert f"{name}.safetensors: is not the file that the manifest names" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_changed_manifest_does_not_fit_the_answers(made, launch: Launch, tmp_path):
+    """What a network was trained for decides what is scored, so it is committed to as well."""
+    copied = tmp_path / "copy"
+    shutil.copytree(made / "published", copied / "published")
+    path = copied / "published" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    name = next(name for name, own in manifest["networks"].items() if own["trained"] == LEFT)
+    manifest["networks"][name]["trained"] = RIGHT
+    path.write_text(json.dumps(manifest))
+    answers_file = f"job.answers={made}/sealed/answers.json"
+    run = launch(*command(copied, "verify", answers_file), directory="verify", code=1)
+    assert f"the answers for ['{name}']" in run.output and "Traceback" not in run.output
+
+
+def test_networks_with_more_claims_than_others_are_scored(made):
+    benchmark = Published.open(made / "published")
+    first, second = (name for name in benchmark.ids if benchmark.variables(name) == (LEFT,))
+    left, right = {"layer": 1, "units": [0]}, {"layer": 1, "units": [1]}
+    for own in (
+        {first: {LEFT: left, RIGHT: right}, second: {LEFT: left}},
+        {first: {LEFT: left}, second: {LEFT: left, RIGHT: right}},
+    ):
+        text = benchmark.score(own).text
+        assert BOTH in text and "precision" in text
 
 
 @pytest.mark.parametrize(
@@ -211,6 +238,7 @@ def test_submissions_that_are_wrong_say_where(made, launch: Launch, tmp_path, te
         (lambda m: m.pop("recipe"), "a manifest has networks and a recipe"),
         (lambda m: m["networks"].update({"../x": {}}), "networks.../x needs a commitment"),
         (lambda m: m["recipe"]["task"].update(_target_="os.system"), "task._target_=os.system: not allowed"),
+        (lambda m: m["recipe"]["task"].update(download=True), "download"),
         (lambda m: m["recipe"].update(seed="${oc.env:HOME}"), "an interpolation is not allowed"),
     ],
 )
@@ -235,6 +263,7 @@ def test_a_manifest_from_somebody_else_is_not_trusted(made, launch: Launch, tmp_
         (["job.alignments.layers=[3]"], "job.alignments.layers=[3]: mlp 16-16-16 has hidden layers 0..2"),
         (["counterfactual.train_sets=[]"], "counterfactual.train_sets=[]: each alignment has a network"),
         (["counterfactual.train_sets=[up]"], "counterfactual.train_sets"),
+        (["counterfactual.test_sets=[joint]"], "counterfactual.test_sets=['joint']: lacks ['left_equality']"),
         (["job.action=score"], "job.run=null: name the published folder"),
         (["job.action=verify"], "job.run=null: name the published folder"),
         (["job.gate.iia=1.1"], "job.gate.iia=1.1: accuracy and iia, from 0 to 1"),
@@ -242,7 +271,7 @@ def test_a_manifest_from_somebody_else_is_not_trusted(made, launch: Launch, tmp_
 )  # fmt: skip
 def test_what_cannot_be_made_is_refused(launch: Launch, arguments, message):
     run = launch(*SMALL, *arguments, code=1)
-    assert message in run.output
+    assert message in run.output and "Traceback" not in run.output
 
 
 def test_a_network_is_the_one_that_training_it_alone_gives(made, launch: Launch):
