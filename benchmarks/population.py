@@ -2,9 +2,9 @@
 
 The II-Benchmark's networks of 32 alignments, three each (trained on the left variable, the right one, both):
 blocks of units of layer 1 of a 16-16-16 perceptron, or scattered units and rotated subspaces of layers 0 and
-1. A run is one step of every network (zero the gradients, forwards, losses, backward, Adam) on a batch of 64;
-one after another each network takes the step that `job=train` takes. The two must agree on all losses before
-anything is timed, and still after three steps.
+1. A run is five steps of every network (zero the gradients, forwards, losses, backward, Adam) on batches of
+64: all networks together, or one network after another its five steps, as `job=train` takes them. The two
+must agree on all losses before anything is timed, and still after fifteen steps.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from iit_lab.training.members import Member
 from iit_lab.training.module import InterchangeModule
 from iit_lab.training.population import PopulationModule
 
-ALIGNMENTS, BATCH, TOLERANCE = 32, 64, 1e-4
+ALIGNMENTS, BATCH, STEPS, TOLERANCE = 32, 64, 5, 1e-4
 ADAM = partial(torch.optim.Adam, lr=LEARNING_RATE)
 
 
@@ -50,8 +50,8 @@ def main() -> None:
             together(batches)
         check(alone, together, batches)
         works = partial(together, batches), partial(alone, batches)
-        rows = (len(members), len(members))
-        run.speed_up(f"population/{name}/{len(members)}", *works, run.pairs(60, quick=20), target, rows)
+        rows = (len(members) * STEPS, len(members) * STEPS)
+        run.speed_up(f"population/{name}/{len(members)}", *works, run.pairs(30, quick=5), target, rows)
     run.exit()
 
 
@@ -90,9 +90,10 @@ class Alone:
         ]
 
     def __call__(self, batches: Sequence[InterchangeBatch]) -> None:
-        """One step of every network."""
+        """Some steps of every network."""
         for step, stream in zip(self.steps, self.streams, strict=True):
-            step(batches[stream])
+            for _ in range(STEPS):
+                step(batches[stream])
 
     def losses(self, batches: Sequence[InterchangeBatch]) -> torch.Tensor:
         """Of every network."""
@@ -112,10 +113,11 @@ class Together:
         self.optimizer = ADAM(self.module.parameters())
 
     def __call__(self, batches: Sequence[InterchangeBatch]) -> None:
-        """One step of every network."""
-        self.optimizer.zero_grad()
-        self.module.losses(list(batches))["loss"].sum().backward()
-        self.optimizer.step()
+        """Some steps of every network."""
+        for _ in range(STEPS):
+            self.optimizer.zero_grad()
+            self.module.losses(list(batches))["loss"].sum().backward()
+            self.optimizer.step()
 
     def losses(self, batches: Sequence[InterchangeBatch]) -> torch.Tensor:
         """Of every network."""

@@ -46,17 +46,19 @@ class Interchange(nn.Module):
         """Logits without and with the interchange."""
         if not self.points:
             return self.model.run(base), None
-        rows, kept = len(base), dict[Point, Tensor]()
+        kept = dict[Point, Tensor]()
         end = max(point.stage + bool(point.component) for point in self.points)
         keep = {point: _keeper(kept, point) for point in self.points}
-        reached = self.model.run(torch.cat([base, *sources]), keep, stop=end)[:rows]
-        values = {point: own.flatten(1) for point, own in kept.items()}
+        runs = 1 + len(sources)
+        ran = self.model.run(torch.cat([base, *sources]), keep, stop=end)
+        parts = {point: own.chunk(runs) for point, own in kept.items()}  # of the base, then of each source
         edits = {
-            point: _writer(values[point][rows:].chunk(len(sources)), active, projection, self.source_grad)
+            point: _writer(parts[point][1:], active, projection, self.source_grad)
             for point, projection in zip(self.points, projections, strict=True)
         }
-        entry = self.points[0]
-        begin, start = (base, 0) if entry.component else (kept[entry][:rows], entry.stage)
+        entry, last = self.points[0], self.points[-1]
+        begin, start = (base, 0) if entry.component else (parts[entry][0], entry.stage)
+        reached = parts[last][0] if last == Point(end) else ran.chunk(runs)[0]
         intervened = self.model.run(begin, edits, start=start, stop=end)
         logits = self.model.run(torch.cat([reached, intervened]), start=end)
         first, second = logits.chunk(2)
@@ -78,12 +80,15 @@ def _writer(
 
     def write(activation: Activation) -> Activation:
         flat = activation.flatten(1)
+        changes = [
+            ((source if source_grad else source.detach()).flatten(1) - flat) * active[i, :, None]
+            for i, source in enumerate(sources)
+        ]
+        if projection.ndim == 3:  # one product for all variables
+            return torch.addmm(flat, torch.cat(changes, dim=1), projection.flatten(0, 1)).view_as(activation)
         moved = flat
-        for i, source in enumerate(sources):
-            change = (source if source_grad else source.detach()) - flat
-            own = projection[i]
-            change = change * own if own.ndim == 1 else change @ own
-            moved = moved + change * active[i, :, None]
+        for change, own in zip(changes, projection, strict=True):
+            moved = moved + change * own
         return moved.view_as(activation)
 
     return write
