@@ -1,6 +1,6 @@
 """The sum of three numbers from 1 to 10, as a prompt: `X+Y+Z=`.
 
-The task of the DAS thesis (FACTS of the seed documents: 1 000 prompts, 28 classes, the sum minus 3). The
+The task of the DAS thesis (Pislar 2024): 1 000 prompts, 28 classes, the sum minus 3. The
 hypotheses are that a network adds two of the numbers first, keeps one of them, or adds all three at once.
 """
 
