@@ -10,7 +10,9 @@ from typing import Any
 from iit_lab.config import ConfigError
 from iit_lab.jobs import benchmark_generate, benchmark_score
 from iit_lab.jobs.base import Job, Outcome, Run
+from iit_lab.jobs.targets import check_targets
 
+SPACE = "iit_lab.alignment.sampling.AlignmentSpace"
 ACTIONS: Mapping[str, Callable[["Benchmark", Run], Outcome]] = {
     "generate": benchmark_generate.generate,
     "score": benchmark_score.score,
@@ -74,6 +76,10 @@ class Benchmark(Job):
             unknown = [name for name in names if name not in self.searches]
             if unknown:
                 raise ConfigError(f"job.{key}={unknown[0]}: job.searches has {list(self.searches)}")
+        if not isinstance(self.alignments.get("kinds"), Mapping):
+            raise ConfigError(f"job.alignments.kinds={self.alignments.get('kinds')}: placements by name")
+        space = {**self.alignments, "_target_": SPACE}
+        check_targets({"job": {"alignments": {key: own for key, own in space.items() if key != "kinds"}}})
         for key, value in self.gate.items():
             if key not in ("accuracy", "iia") or not 0 <= value <= 1:
                 raise ConfigError(f"job.gate.{key}={value}: accuracy and iia, from 0 to 1")
