@@ -12,7 +12,7 @@ from iit_lab.alignment.sampling import COMPONENT, AlignmentSpace, Home, Sampled
 from iit_lab.benchmark.answers import new_nonce, new_seed
 from iit_lab.benchmark.claims import Claims
 from iit_lab.models.base import StagedModel
-from iit_lab.randomness import generator_for, seed_of
+from iit_lab.randomness import seed_of
 from iit_lab.results.files import read_json, write_json
 from iit_lab.sites import Site
 
@@ -66,10 +66,8 @@ def plan(
         kept = read_json(state)
     else:
         names: dict[str, None] = {}
-        while len(names) < total:
-            names[f"n{secrets.token_hex(NAME_BYTES)}"] = (
-                None  # a letter first: yaml takes digits for a number
-            )
+        while len(names) < total:  # a letter first: yaml takes digits for a number
+            names[f"n{secrets.token_hex(NAME_BYTES)}"] = None
         kept = {
             "seed": new_seed() if seed is None else seed,
             "names": list(names),
@@ -135,11 +133,6 @@ def _free(model: StagedModel, layer: int, homes: Sequence[Home]) -> list[Home]:
     columns = torch.cat([home.directions(width) for home in here], dim=1)
     whole = torch.linalg.qr(columns, mode="complete").Q[:, columns.shape[1] :]
     return [Home(layer, (), whole[:, i : i + 1]) for i in range(whole.shape[1])]
-
-
-def network_generator(planned: Planned) -> torch.Generator:
-    """Source of a network's initial weights, as of a network with `model.seed` alone."""
-    return generator_for(planned.seed, "network")
 
 
 def kinds(alignments: Mapping[str, Any]) -> dict[str, Any]:

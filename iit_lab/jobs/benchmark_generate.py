@@ -26,7 +26,6 @@ from iit_lab.jobs.session import FitSettings, Session
 from iit_lab.jobs.targets import at, make
 from iit_lab.models.base import StagedModel
 from iit_lab.tasks.base import Task
-from iit_lab.training.batches import TrainingBatches
 from iit_lab.training.callbacks import KeepTermination, Remaining
 from iit_lab.training.data import draw_splits
 from iit_lab.training.members import Member
@@ -134,18 +133,7 @@ def _train(
         with at("counterfactual"):
             splits = draw_splits(task, own, task.variables, seed, limit=limit)
         gate = list(splits.val)
-        steps = [n for n in (job.max_steps, config.limit.steps) if n is not None]
-        with at("job"):
-            streams.append(
-                TrainingBatches(
-                    splits.train,
-                    job.batch_size,
-                    seed,
-                    job.steps_per_call,
-                    job.max_epochs,
-                    min(steps, default=None),
-                )
-            )
+        streams.append(session.batches(splits.train, seed))
     batches = Streams(streams)
     members = [
         Member(model, intervention_at(model, each.claims), each.trained)
@@ -191,13 +179,9 @@ def _passes(
 
 def _report(job: Benchmark, run: Run, published: Published, made: Sequence[Made]) -> Outcome:
     """The true and a wrong alignment, and those that are found by search."""
-    ids = set(published.ids)
-    truth = {each.plan.name: each.plan.claims for each in made if each.plan.name in ids}
-    wrong = {
-        each.plan.name: draw.elsewhere(each.plan.claims, each.model, each.trained)
-        for each in made
-        if each.plan.name in ids
-    }
+    passed = [each for each in made if each.passed]
+    truth = {each.plan.name: each.plan.claims for each in passed}
+    wrong = {each.plan.name: draw.elsewhere(each.plan.claims, each.model, each.trained) for each in passed}
     scored: list[Scored] = []
     for name, claims in (("true", truth), ("elsewhere", wrong)):
         scored.append(benchmark_score.score_claims(published, name, claims, truth, run))

@@ -166,9 +166,7 @@ def open_published(job: Benchmark, run: Run) -> Published:
     with about("job.run", job.run):
         published = Published.open(job.run, job.trust, job.eval_batch_size)
         for name in published.ids:
-            published.network(name)
-        if published.ids:
-            set_threads(run.config, published.network(published.ids[0]))
+            set_threads(run.config, published.network(name))  # all of one size
     return published
 
 

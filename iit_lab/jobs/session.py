@@ -198,8 +198,8 @@ class Session:
             self._loggers = open_loggers(self.run)
         return self._loggers
 
-    def batches(self, groups: Sequence[InterchangeBatch]) -> TrainingBatches:
-        """Training batches as the settings say."""
+    def batches(self, groups: Sequence[InterchangeBatch], seed: int | None = None) -> TrainingBatches:
+        """Training batches as the settings say; their order comes from `seed`, or the run's own."""
         settings = self.settings
         assert settings is not None
         limit = self.run.config.limit.steps
@@ -208,7 +208,7 @@ class Session:
             return TrainingBatches(
                 groups,
                 settings.batch_size,
-                self.run.config.seed,
+                self.run.config.seed if seed is None else seed,
                 settings.steps_per_call,
                 settings.max_epochs,
                 min(steps, default=None),
