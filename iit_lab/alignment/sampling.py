@@ -11,6 +11,7 @@ from torch import Tensor
 
 from iit_lab.alignment.placements import Placement, Rotated
 from iit_lab.models.base import StagedModel
+from iit_lab.sites import Site
 
 COMPONENT = "block_output"
 LAST, FEW = "last hidden layer", "too few units"
@@ -24,11 +25,18 @@ class Home:
         layer: 0-based.
         units: of the layer's output; with `basis`, empty.
         basis: orthonormal columns over the whole layer; None for units as they are.
+        position: token whose activation it is; None where a layer has no positions.
     """
 
     layer: int
     units: tuple[int, ...]
     basis: Float[Tensor, "width rank"] | None = None
+    position: int | None = None
+
+    @property
+    def site(self) -> Site:
+        """The whole activation of which it is a part."""
+        return Site(self.layer, COMPONENT, None if self.position is None else (self.position,))
 
     @property
     def size(self) -> int:
@@ -76,9 +84,11 @@ class AlignmentSpace:
         variables: who is to be placed.
         kinds: placements by name.
         layers: which hidden layers; None for all.
+        position: token at which all variables are placed; None for a network without positions.
         sizes: dimensions that a variable may have; None for any.
         across: whether variables may live in different layers.
         least: fewest dimensions with which a layer is realisable.
+        additive: whether the logits are a sum over the units of the last hidden layer.
         controls: whether those that are not realisable belong to the space.
         even: draw as many of each kind in one layer, and of each kind in several, as of any other; otherwise
             all alignments are equally likely, nearly all of which are scattered in several layers.
@@ -91,9 +101,11 @@ class AlignmentSpace:
     variables: Sequence[str]
     kinds: Mapping[str, Placement]
     layers: Sequence[int] | None = None
+    position: int | None = None
     sizes: Sequence[int] | None = None
     across: bool = False
     least: Mapping[int, int] = field(default_factory=dict)
+    additive: bool = True
     controls: bool = False
     even: bool = False
 
@@ -104,6 +116,7 @@ class AlignmentSpace:
                 f"layers={wrong}: {self.model.describe()} has hidden layers 0..{self.model.n_layers - 1}; "
                 "inputs and outputs are no sites"
             )
+        check_position(self.model, self.position)
         if not self.kinds or self.count == 0:
             raise ValueError(f"kinds={list(self.kinds)}: no alignment of them fits these layers and sizes")
 
@@ -118,7 +131,7 @@ class AlignmentSpace:
 
     def control(self, layers: Sequence[int], sizes: Sequence[int]) -> str | None:
         """Why variables of these sizes in these layers are not realisable; None if they are."""
-        if any(layer == self.model.n_layers - 1 for layer in layers):
+        if self.additive and any(layer == self.model.n_layers - 1 for layer in layers):
             return LAST
         few = any(size < self.least.get(layer, 1) for layer, size in zip(layers, sizes, strict=True))
         return FEW if few else None
@@ -141,8 +154,7 @@ class AlignmentSpace:
         return cells
 
     def _width(self, layer: int) -> int:
-        (width,) = self.model.shapes(layer)[COMPONENT]
-        return width
+        return self.model.width(Home(layer, (), position=self.position).site)
 
     def at(self, number: int, generator: torch.Generator) -> Sampled:
         """The alignment of that number, from 0 to the count.
@@ -175,9 +187,9 @@ class AlignmentSpace:
             for i, units in zip(group, placed, strict=True):
                 name = self.variables[i]
                 if basis is None:
-                    homes[name] = Home(layer, units)
+                    homes[name] = Home(layer, units, position=self.position)
                 else:
-                    homes[name] = Home(layer, (), basis[:, list(units)])
+                    homes[name] = Home(layer, (), basis[:, list(units)], self.position)
         ordered = {name: homes[name] for name in self.variables}
         return Sampled(cell.kind, ordered, self.control(cell.layers, cell.sizes))
 
@@ -213,6 +225,18 @@ class AlignmentSpace:
         for cell in cells:
             strata.setdefault((cell.kind, len(set(cell.layers)) > 1), []).append(cell)
         return list(strata.values())
+
+
+def check_position(model: StagedModel, position: int | None) -> None:
+    """Make sure that a position is named where a network has some, and that it exists.
+
+    Raises:
+        ValueError: saying which there are.
+    """
+    positions, *units = model.shapes(0)[COMPONENT]
+    if position is None and units:
+        raise ValueError(f"position=null: {model.describe()} has positions 0..{positions - 1}; name one")
+    model.check(Home(0, (), position=position).site)
 
 
 def _groups(layers: Sequence[int]) -> list[list[int]]:

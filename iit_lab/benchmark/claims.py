@@ -3,6 +3,7 @@
 import operator
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from iit_lab.alignment.alignment import Alignment
-from iit_lab.alignment.sampling import COMPONENT, Home
+from iit_lab.alignment.sampling import Home, check_position
 from iit_lab.interventions.interchange import Interchange
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.models.base import StagedModel
@@ -20,7 +21,8 @@ from iit_lab.subspaces.fixed import FixedDirections, orthonormalised, refuse_sha
 
 Claims = Mapping[str, tuple[Home, ...]]
 """Variable -> where it lives."""
-KEYS = ("layer", "units", "start", "end", "basis")
+KEYS = ("layer", "position", "units", "start", "end", "basis")
+FORMS = ("units", "start", "basis")
 EXAMPLE = "{layer: 1, units: 0:8}, or with start and end, or a basis"
 
 
@@ -30,9 +32,10 @@ def to_json(claims: Claims) -> dict[str, list[dict[str, Any]]]:
 
 
 def _place(home: Home) -> dict[str, Any]:
+    where = {"layer": home.layer} | ({} if home.position is None else {"position": home.position})
     if home.basis is None:
-        return {"layer": home.layer, "units": sorted(home.units)}
-    return {"layer": home.layer, "basis": home.basis.tolist()}
+        return {**where, "units": sorted(home.units)}
+    return {**where, "basis": home.basis.tolist()}
 
 
 def read(data: Any, model: StagedModel, name: str = "", folder: Path = Path()) -> Claims:
@@ -41,7 +44,7 @@ def read(data: Any, model: StagedModel, name: str = "", folder: Path = Path()) -
     Args:
         data: variable -> a site or a list of sites; a site is a layer with units (`[0, 3]` or `0:8`), with
             start and end of a block, with a basis (a row for each unit, or `FILE.safetensors:TENSOR`), or
-            alone, which means all its units.
+            alone, which means all its units; and a token's position, where a network has positions.
         model: the network.
         name: what to call the data in an error.
         folder: where its files are.
@@ -73,15 +76,19 @@ def _home(place: Any, model: StagedModel, name: str, folder: Path) -> Home:
     unknown = [key for key in place if key not in KEYS]
     if unknown:
         raise ValueError(f"{name}.{unknown[0]}={place[unknown[0]]}: a site has {list(KEYS)}")
-    if ("start" in place) != ("end" in place) or sum(key in place for key in KEYS[1:3] + KEYS[4:]) > 1:
+    if ("start" in place) != ("end" in place) or sum(key in place for key in FORMS) > 1:
         raise ValueError(f"{name}={place}: write units, or start and end, or a basis")
-    layer, bounds = (_integers(place, keys, name) for keys in (("layer",), ("start", "end")))
+    (layer,), position, bounds = (
+        _integers(place, keys, name) for keys in (("layer",), ("position",), ("start", "end"))
+    )
+    whole = Home(layer, (), position=position[0] if position else None)
     try:
-        model.check(Site(layer[0], COMPONENT))
-        width = model.width(Site(layer[0], COMPONENT))
+        model.check(whole.site)
+        check_position(model, whole.position)
+        width = model.width(whole.site)
         if "basis" in place:
             columns = _columns(place["basis"], folder)
-            return Home(layer[0], (), orthonormalised(columns, width, "basis"))
+            return replace(whole, basis=orthonormalised(columns, width, "basis"))
         text = place.get("units")
         if isinstance(text, str) and any(int(number) > width for number in re.findall(r"\d{1,18}", text)):
             raise ValueError(f"units={text[:40]}: the layer has units 0..{width - 1}")
@@ -92,10 +99,10 @@ def _home(place: Any, model: StagedModel, name: str, folder: Path) -> Home:
                 raise ValueError(f"end={end}: a block is 0 <= start < end <= {width}")
             units = tuple(range(start, end))
         units = tuple(range(width)) if units is None else units
-        model.check(Site(layer[0], COMPONENT, units=units))
+        model.check(replace(whole.site, units=units))
     except ValueError as error:
         raise ValueError(f"{name}.{error}") from None
-    return Home(layer[0], units)
+    return replace(whole, units=units)
 
 
 def _integers(place: Mapping[str, Any], keys: Sequence[str], name: str) -> list[int]:
@@ -130,50 +137,52 @@ def _columns(basis: Any, folder: Path) -> Any:
         raise ValueError(f"basis={basis}: cannot be read ({error})") from None
 
 
-def columns_of(claims: Claims, model: StagedModel) -> dict[int, dict[str, Tensor]]:
-    """Orthonormal columns of each variable in each layer, `[width, rank]`.
+def columns_of(claims: Claims, model: StagedModel) -> dict[Site, dict[str, Tensor]]:
+    """Orthonormal columns of each variable in each layer, at each position, `[width, rank]`.
 
     Raises:
         ValueError: if a variable's own sites in a layer overlap, or two variables' do.
     """
-    found: dict[int, dict[str, Tensor]] = {}
+    found: dict[Site, dict[str, Tensor]] = {}
     for name, homes in claims.items():
-        for layer in dict.fromkeys(home.layer for home in homes):
-            width = model.width(Site(layer, COMPONENT))
-            parts = [home.directions(width) for home in homes if home.layer == layer]
+        for site in dict.fromkeys(home.site for home in homes):
+            width = model.width(site)
+            parts = [home.directions(width) for home in homes if home.site == site]
             columns = torch.cat(parts, dim=1)
-            found.setdefault(layer, {})[name] = orthonormalised(columns, width, f"{name} in layer {layer}")
-    for layer, columns in sorted(found.items()):
-        _refuse_shared_units(claims, layer)
+            found.setdefault(site, {})[name] = orthonormalised(columns, width, f"{name} in {_named(site)}")
+    found = dict(sorted(found.items(), key=lambda item: (item[0].layer, item[0].positions or ())))
+    for site, columns in found.items():
+        _refuse_shared_units(claims, site)
         try:
             refuse_shared(columns)
         except ValueError as error:
-            raise ValueError(f"layer {layer}: {error}") from None
-    return dict(sorted(found.items()))
+            raise ValueError(f"{_named(site)}: {error}") from None
+    return found
 
 
-def _refuse_shared_units(claims: Claims, layer: int) -> None:
+def _named(site: Site) -> str:
+    return f"layer {site.layer}" + (f" at position {site.positions[0]}" if site.positions else "")
+
+
+def _refuse_shared_units(claims: Claims, site: Site) -> None:
     owner: dict[int, str] = {}
     for name, homes in claims.items():
-        for unit in {unit for home in homes if home.layer == layer for unit in home.units}:
+        for unit in {unit for home in homes if home.site == site for unit in home.units}:
             other = owner.setdefault(unit, name)
             if other != name:
-                raise ValueError(f"{other} and {name} overlap, both have unit {unit} of layer {layer}")
+                raise ValueError(f"{other} and {name} overlap, both have unit {unit} of {_named(site)}")
 
 
 def intervention_at(model: StagedModel, claims: Claims) -> Intervention:
-    """The interchange that the claims are about; its sites are whole layers.
+    """The interchange that the claims are about; its sites are whole layers, or whole positions of them.
 
     Raises:
         ValueError: as `columns_of`.
     """
-    layers = columns_of(claims, model)
-    sites = {
-        name: tuple(Site(layer, COMPONENT) for layer, columns in layers.items() if name in columns)
-        for name in claims
-    }
-    order = list(dict.fromkeys(site.layer for own in sites.values() for site in own))
-    subspaces = iter([_Given(layers[layer]) for layer in order])
+    found = columns_of(claims, model)
+    sites = {name: tuple(site for site, columns in found.items() if name in columns) for name in claims}
+    order = dict.fromkeys(site for own in sites.values() for site in own)
+    subspaces = iter([_Given(found[site]) for site in order])
     alignment = Alignment(sites, trainable=False)
     made = Intervention(
         alignment, model, Interchange(), lambda **own: next(subspaces)(**own), torch.Generator()

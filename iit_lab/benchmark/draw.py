@@ -2,13 +2,13 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from iit_lab.alignment.sampling import COMPONENT, AlignmentSpace, Home, Sampled
+from iit_lab.alignment.sampling import AlignmentSpace, Home, Sampled
 from iit_lab.benchmark.answers import new_nonce, new_seed
 from iit_lab.benchmark.claims import Claims
 from iit_lab.models.base import StagedModel
@@ -104,35 +104,39 @@ def elsewhere(claims: Claims, model: StagedModel, variables: Sequence[str]) -> C
     wanted = {name: claims[name][0] for name in variables}
     homes = [home for own in claims.values() for home in own]
     found: dict[str, tuple[Home, ...]] = {}
-    taken: dict[int, int] = {}
-    free = {layer: _free(model, layer, homes) for layer in {home.layer for home in wanted.values()}}
-    needs: dict[int, int] = {}
+    taken: dict[Site, int] = {}
+    free = {site: _free(model, site, homes) for site in {home.site for home in wanted.values()}}
+    needs: dict[Site, int] = {}
     for home in wanted.values():
-        needs[home.layer] = needs.get(home.layer, 0) + home.size
-    if any(needs[layer] > len(free[layer]) for layer in needs):
-        last = model.n_layers - 1
-        free = {last: _free(model, last, homes)}
-        if not free[last]:
-            raise ValueError(f"layer={last}: the variables take all of it, there is no other place in it")
-        most = max(1, len(free[last]) // len(wanted))
-        wanted = {name: Home(last, tuple(range(min(home.size, most)))) for name, home in wanted.items()}
+        needs[home.site] = needs.get(home.site, 0) + home.size
+    if any(needs[site] > len(free[site]) for site in needs):
+        last = replace(next(iter(wanted.values())), layer=model.n_layers - 1, basis=None)
+        free = {last.site: _free(model, last.site, homes)}
+        if not free[last.site]:
+            raise ValueError(
+                f"layer={last.layer}: the variables take all of it, there is no other place in it"
+            )
+        most = max(1, len(free[last.site]) // len(wanted))
+        wanted = {
+            name: replace(last, units=tuple(range(min(home.size, most)))) for name, home in wanted.items()
+        }
     for name, home in wanted.items():
-        start = taken.get(home.layer, 0)
-        taken[home.layer] = start + home.size
-        found[name] = tuple(free[home.layer][start : start + home.size])
+        start = taken.get(home.site, 0)
+        taken[home.site] = start + home.size
+        found[name] = tuple(free[home.site][start : start + home.size])
     return found
 
 
-def _free(model: StagedModel, layer: int, homes: Sequence[Home]) -> list[Home]:
+def _free(model: StagedModel, site: Site, homes: Sequence[Home]) -> list[Home]:
     """What no variable has of a layer: units, or directions where one of them has directions."""
-    width = model.width(Site(layer, COMPONENT))
-    here = [home for home in homes if home.layer == layer]
+    width, position = model.width(site), site.positions[0] if site.positions else None
+    here = [home for home in homes if home.site == site]
     if all(home.basis is None for home in here):  # true of a layer where none of them lives, too
         units = {unit for home in here for unit in home.units}
-        return [Home(layer, (unit,)) for unit in range(width) if unit not in units]
+        return [Home(site.layer, (unit,), position=position) for unit in range(width) if unit not in units]
     columns = torch.cat([home.directions(width) for home in here], dim=1)
     whole = torch.linalg.qr(columns, mode="complete").Q[:, columns.shape[1] :]
-    return [Home(layer, (), whole[:, i : i + 1]) for i in range(whole.shape[1])]
+    return [Home(site.layer, (), whole[:, i : i + 1], position) for i in range(whole.shape[1])]
 
 
 def kinds(alignments: Mapping[str, Any]) -> dict[str, Any]:

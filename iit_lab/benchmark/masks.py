@@ -5,12 +5,13 @@ section 3) of units, or of the columns of a learned rotation.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
 
 from iit_lab.alignment.alignment import Alignment
-from iit_lab.alignment.sampling import COMPONENT, Home
+from iit_lab.alignment.sampling import Home, check_position
 from iit_lab.benchmark.claims import Claims, dimensions
 from iit_lab.benchmark.scoring import score
 from iit_lab.causal.batch import InterchangeBatch
@@ -21,7 +22,6 @@ from iit_lab.objectives.base import Objective, Term
 from iit_lab.objectives.interchange import InterchangeLoss
 from iit_lab.objectives.sparsity import Sparsity
 from iit_lab.randomness import generator_for
-from iit_lab.sites import Site
 from iit_lab.subspaces.mask import SigmoidMask
 from iit_lab.training.batches import TrainingBatches
 from iit_lab.training.module import InterchangeModule
@@ -32,6 +32,7 @@ def mask_search(
     groups: Sequence[InterchangeBatch],
     layers: Sequence[int] | None = None,
     *,
+    position: int | None = None,
     rotated: bool = False,
     steps: int = 400,
     batch_size: int = 256,
@@ -45,26 +46,31 @@ def mask_search(
         model: the network.
         groups: pairs to search with, one group per set of variables.
         layers: where to look; None for all.
+        position: token where to look, in a network that has positions.
         rotated: mask the columns of a learned rotation instead of units.
         steps: of the optimiser, in each layer.
         batch_size: pairs of a step.
         learning_rate: of Adam.
         sparsity: weight of the share of the layer that a variable takes up.
         seed: of the batches and the rotation.
+
+    Raises:
+        ValueError: for a position that the network lacks, or none where it has some.
     """
+    check_position(model, position)
     variables = list(dict.fromkeys(name for group in groups for name in group.variables))
     found = []
     for layer in range(model.n_layers) if layers is None else layers:
-        site = Site(layer, COMPONENT)
+        home = Home(layer, (), position=position)
         intervention = Intervention(
-            Alignment({name: (site,) for name in variables}),
+            Alignment({name: (home.site,) for name in variables}),
             model,
             Interchange(),
             partial(SigmoidMask, hard=True, rotated=rotated),
             generator_for(seed, "mask", layer),
         )
         _learn(model, intervention, groups, seed, steps, batch_size, learning_rate, sparsity)
-        claims = _claims(intervention, layer, rotated=rotated)
+        claims = _claims(intervention, home, rotated=rotated)
         reached = score(model, claims, groups, 8192, torch.device("cpu"))
         iia = sum(each.iia for each in reached.sets.values()) / len(reached.sets)
         found.append((-round(iia, 3), dimensions(claims, variables), layer, claims))
@@ -100,7 +106,7 @@ def _learn(
     intervention.eval()
 
 
-def _claims(intervention: Intervention, layer: int, *, rotated: bool) -> Claims:
+def _claims(intervention: Intervention, home: Home, *, rotated: bool) -> Claims:
     """The directions that the masks take; where one takes none, its strongest one."""
     (place,) = intervention.places
     subspace = intervention.subspace(place)
@@ -121,9 +127,9 @@ def _claims(intervention: Intervention, layer: int, *, rotated: bool) -> Claims:
     columns = torch.linalg.qr(subspace.weight.detach()).Q if subspace.weight is not None else None
     return {
         name: (
-            Home(layer, tuple(own.nonzero().flatten().tolist()))
+            replace(home, units=tuple(own.nonzero().flatten().tolist()))
             if columns is None
-            else Home(layer, (), columns[:, own]),
+            else replace(home, basis=columns[:, own]),
         )
         for name, own in taken.items()
     }

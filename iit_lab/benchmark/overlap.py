@@ -12,7 +12,7 @@ def jaccard(claimed: Claims, true: Claims, variable: str) -> float | None:
     if any(home.basis is not None for home in homes):
         return None
     first, second = (
-        {(home.layer, unit) for home in claims[variable] for unit in home.units} for claims in (claimed, true)
+        {(home.site, unit) for home in claims[variable] for unit in home.units} for claims in (claimed, true)
     )
     return len(first & second) / len(first | second)
 
@@ -21,13 +21,13 @@ def alignment_of(claimed: Claims, true: Claims, variable: str, model: StagedMode
     r"""Mean squared cosine of the principal angles between the two subspaces.
 
     Over the dimensions of the larger one, $\|Q_1^\top Q_2\|_F^2 / \max(r_1, r_2)$, with different layers
-    orthogonal to each other: 1 for the same subspace, 0 for orthogonal ones.
+    (and positions) orthogonal to each other: 1 for the same subspace, 0 for orthogonal ones.
     """
     first, second = (columns_of({variable: claims[variable]}, model) for claims in (claimed, true))
     shared = sum(
-        float((first[layer][variable].mT @ second[layer][variable]).square().sum())
-        for layer in first
-        if layer in second
+        float((first[site][variable].mT @ second[site][variable]).square().sum())
+        for site in first
+        if site in second
     )
     sizes = [sum(own[variable].shape[1] for own in each.values()) for each in (first, second)]
     return shared / max(sizes)
@@ -37,9 +37,9 @@ def principal_angles(claimed: Claims, true: Claims, variable: str, model: Staged
     """Principal angles in radians, the largest first, of what both claim in the layers that they share."""
     first, second = (columns_of({variable: claims[variable]}, model) for claims in (claimed, true))
     cosines = [
-        torch.linalg.svdvals(first[layer][variable].mT.double() @ second[layer][variable].double())
-        for layer in first
-        if layer in second
+        torch.linalg.svdvals(first[site][variable].mT.double() @ second[site][variable].double())
+        for site in first
+        if site in second
     ]
     if not cosines:
         return []

@@ -50,8 +50,11 @@ def block_search(
         layers: where to look; None for all.
 
     Raises:
-        ValueError: for more than two variables, which are too many to try out together.
+        ValueError: for more than two variables, which are too many to try out together, or a network with
+            positions, whose layers have too many blocks.
     """
+    if len(model.shapes(0)[COMPONENT]) > 1:
+        raise ValueError(f"layers={layers}: {model.describe()} has too many blocks to try; search by masks")
     model.eval()
     alone = {group.variables[0]: group for group in groups if len(group.variables) == 1}
     if not 1 <= len(alone) <= 2:

@@ -118,7 +118,8 @@ def find(job: Benchmark, published: Published, method: str) -> dict[str, Claims]
     for name in track(published.ids, f"searching by {method}", disable=not sys.stdout.isatty()):
         variables = set(published.variables(name))
         groups = [group for group in published.practice if set(group.variables) <= variables]
-        found[name] = searcher(published.network(name), groups)
+        with at(f"job.searches.{method}"):
+            found[name] = searcher(published.network(name), groups)
     return found
 
 

@@ -30,11 +30,13 @@ class Member:
 
 
 class Interchange(nn.Module):
-    """A network with writes at all points where any member has one, as one function for `vmap`."""
+    """A network with writes at all sites where any member has one, as one function for `vmap`."""
 
-    def __init__(self, model: StagedModel, points: Sequence[Point], source_grad: bool) -> None:
+    def __init__(self, model: StagedModel, sites: Sequence[Site], source_grad: bool) -> None:
         super().__init__()
-        self.model, self.points, self.source_grad = model, tuple(points), source_grad
+        self.model, self.source_grad = model, source_grad
+        self.sites = [(model.point(site.layer, site.component), site) for site in sites]
+        self.points = sorted({point for point, _ in self.sites})
 
     def forward(
         self,
@@ -48,18 +50,20 @@ class Interchange(nn.Module):
             return self.model.run(base), None
         kept = dict[Point, Tensor]()
         end = max(point.stage + bool(point.component) for point in self.points)
-        keep = {point: _keeper(kept, point) for point in self.points}
+        begin, last = Point(self.points[0].stage), self.points[-1]
+        keep = {point: _keeper(kept, point) for point in (begin, *self.points)}
         runs = 1 + len(sources)
         ran = self.model.run(torch.cat([base, *sources]), keep, stop=end)
         parts = {point: own.chunk(runs) for point, own in kept.items()}  # of the base, then of each source
-        edits = {
-            point: _writer(parts[point][1:], active, projection, self.source_grad)
-            for point, projection in zip(self.points, projections, strict=True)
-        }
-        entry, last = self.points[0], self.points[-1]
-        begin, start = (base, 0) if entry.component else (parts[entry][0], entry.stage)
+        writes: dict[Point, list[Edit]] = {point: [] for point in self.points}
+        for (point, site), projection in zip(self.sites, projections, strict=True):
+            sourced = [self.model.read(part, site) for part in parts[point][1:]]
+            if not self.source_grad:
+                sourced = [each.detach() for each in sourced]
+            writes[point].append(_writer(self.model, site, sourced, active, projection))
+        edits = {point: _all(own) for point, own in writes.items()}
         reached = parts[last][0] if last == Point(end) else ran.chunk(runs)[0]
-        intervened = self.model.run(begin, edits, start=start, stop=end)
+        intervened = self.model.run(parts[begin][0], edits, start=begin.stage, stop=end)
         logits = self.model.run(torch.cat([reached, intervened]), start=end)
         first, second = logits.chunk(2)
         return first, second
@@ -74,34 +78,47 @@ def _keeper(kept: dict[Point, Tensor], point: Point) -> Edit:
 
 
 def _writer(
-    sources: Sequence[Tensor], active: Bool[Tensor, "variables batch"], projection: Tensor, source_grad: bool
+    model: StagedModel,
+    site: Site,
+    sources: Sequence[Float[Tensor, "batch width"]],
+    active: Bool[Tensor, "variables batch"],
+    projection: Tensor,
 ) -> Edit:
-    """Each variable's part of the activation is taken from its source, in the rows that intervene in it."""
+    """Each variable's part of a site is taken from its source, in the rows that intervene in it."""
 
     def write(activation: Activation) -> Activation:
-        flat = activation.flatten(1)
-        changes = [
-            ((source if source_grad else source.detach()).flatten(1) - flat) * active[i, :, None]
-            for i, source in enumerate(sources)
-        ]
+        base = model.read(activation, site)
+        changes = [(source - base) * active[i, :, None] for i, source in enumerate(sources)]
         if projection.ndim == 3:  # one product for all variables
-            return torch.addmm(flat, torch.cat(changes, dim=1), projection.flatten(0, 1)).view_as(activation)
-        moved = flat
-        for change, own in zip(changes, projection, strict=True):
-            moved = moved + change * own
-        return moved.view_as(activation)
+            moved = torch.addmm(base, torch.cat(changes, dim=1), projection.flatten(0, 1))
+        else:
+            moved = base
+            for change, own in zip(changes, projection, strict=True):
+                moved = moved + change * own
+        return model.write(activation, site, moved)
 
     return write
 
 
-def project(members: Sequence[Member]) -> tuple[tuple[str, ...], list[Point], Projections]:
-    """Where the members' variables live, as orthogonal projections of whole activations.
+def _all(edits: Sequence[Edit]) -> Edit:
+    """One edit after another; they write different positions."""
+
+    def edit(activation: Activation) -> Activation:
+        for each in edits:
+            activation = each(activation)
+        return activation
+
+    return edit
+
+
+def project(members: Sequence[Member]) -> tuple[tuple[str, ...], list[Site], Projections]:
+    """Where the members' variables live, as orthogonal projections of whole sites.
 
     Args:
         members: with fixed subspaces.
 
     Returns:
-        The variables of all members; points in the network's order; for each point a projection per member
+        The variables of all members; sites without units or heads; for each of them a projection per member
         and variable, as its diagonal where no subspace of any member is rotated. It is 0 where a variable
         does not live.
 
@@ -113,23 +130,31 @@ def project(members: Sequence[Member]) -> tuple[tuple[str, ...], list[Point], Pr
         raise ValueError("members: a population is trained with interchanges in fixed subspaces")
     variables = tuple(dict.fromkeys(name for each in aligned for name in each.alignment))
     sizes = (len(members), len(variables))
-    found: dict[Point, Tensor] = {}
+    found: dict[Site, Tensor] = {}
     for i, member in enumerate(members):
         for place in member.intervention.places if member.intervention else ():
             model, site = member.model, place.site
-            width = model.width(Site(site.layer, site.component))
-            if place.point not in found:
+            width, whole_site = model.width(site.whole), site.whole
+            if whole_site not in found:
                 dtype = next(model.parameters()).dtype
-                found[place.point] = torch.zeros(*sizes, width, width, dtype=dtype)
-            index = model.flat_index(site)
+                found[whole_site] = torch.zeros(*sizes, width, width, dtype=dtype)
+            index = _within(model, site)
             for name in place.variables:
                 assert member.intervention is not None
                 columns = member.intervention.subspace(place).directions(name).detach()
-                whole = found[place.point].new_zeros(width, columns.shape[1])
-                whole[slice(None) if index is None else index] = columns.to(whole.dtype)
-                found[place.point][i, variables.index(name)] += whole @ whole.mT
-    points = sorted(found)
-    return variables, points, [_diagonal(found[point]) for point in points]
+                whole = found[whole_site].new_zeros(width, columns.shape[1])
+                whole[index] = columns.to(whole.dtype)
+                found[whole_site][i, variables.index(name)] += whole @ whole.mT
+    return variables, list(found), [_diagonal(each) for each in found.values()]
+
+
+def _within(model: StagedModel, site: Site) -> list[int] | slice:
+    """Which entries of its whole site a site has."""
+    own, whole = model.flat_index(site), model.flat_index(site.whole)
+    if own is None or whole is None:
+        return slice(None) if own is None else own.tolist()
+    order = {entry: i for i, entry in enumerate(whole.tolist())}
+    return [order[entry] for entry in own.tolist()]
 
 
 def _diagonal(matrices: Float[Tensor, "members variables width width"]) -> Tensor:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -102,11 +103,12 @@ class PopulationModule(pl.LightningModule):
         self.buffer_names = tuple(buffers[0])
         for i, name in enumerate(self.buffer_names):
             self.register_buffer(f"state_{i}", torch.stack([own[name] for own in buffers]), persistent=False)
-        self.variables, self.points, projections = project(members)
+        self.variables, sites, projections = project(members)
+        self.n_sites = len(sites)
         for i, each in enumerate(projections):
             self.register_buffer(f"projection_{i}", each, persistent=False)
         self.register_buffer("stream", torch.tensor([member.stream for member in members]), persistent=False)
-        self._one = (Interchange(members[0].model, self.points, objective.source_grad),)  # not a submodule
+        self._one = (Interchange(members[0].model, sites, objective.source_grad),)  # not a submodule
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
         self._resumed: list[dict[str, Tensor]] | None = None
@@ -121,8 +123,9 @@ class PopulationModule(pl.LightningModule):
         data = [torch.stack(part)[stream] for part in zip(*map(self._inputs, step), strict=True)]
         weights = dict(zip(self.names, self.stacked, strict=True))
         weights |= {name: self.get_buffer(f"state_{i}") for i, name in enumerate(self.buffer_names)}
-        projections = [self.get_buffer(f"projection_{i}") for i in range(len(self.points))]
-        return vmap(self._losses, randomness="different")(weights, projections, *data)
+        projections = [self.get_buffer(f"projection_{i}") for i in range(self.n_sites)]
+        with sdpa_kernel(SDPBackend.MATH):  # the other kernels have no batching rule
+            return vmap(self._losses, randomness="different")(weights, projections, *data)
 
     def _inputs(self, batch: InterchangeBatch) -> tuple[Tensor, ...]:
         """Base, a source per variable, which rows intervene in it, and labels."""

@@ -6,7 +6,6 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, open_dict
-from transformers import BertConfig, BertModel, BertTokenizer, GPT2Config, GPT2LMHeadModel
 
 from iit_lab.config import conf_dir, plain, register_schema, typed
 from iit_lab.jobs.base import Job, Run
@@ -22,9 +21,9 @@ from iit_lab.jobs.build import (
 from iit_lab.jobs.cells import expand, is_grid
 from iit_lab.jobs.lightning import build_callbacks
 from iit_lab.jobs.targets import check_targets, make
-from iit_lab.models.tokenizers import word_level
 from iit_lab.results.paper import PaperTable
 from iit_lab.results.record import differences, fingerprint, read_result
+from tests.small_networks import small_bert, small_gpt2
 
 OUTSIDE = {"hydra", "config.yaml"}
 FILES = sorted(
@@ -71,7 +70,7 @@ NEEDS = {
     "model/minilm": MONLI_SITE,
     "model/bert": MONLI_SITE,
     "requires/monli_network": [*MONLI_SITE, "model=minilm"],
-    **{f"experiment/monli_{name}": MONLI for name in ("train", "iit", "minilm")},
+    **{f"experiment/monli_{name}": MONLI for name in ("train", "iit", "minilm", "benchmark")},
     "job/graphs": ["alignment=equality_blocks"],
     "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
 }
@@ -94,6 +93,13 @@ SMALLER = {
         "alignment.layers=[1,5]",
         "intervention.ranks=[16]",
     ],
+    "monli_benchmark": [
+        *MONLI,
+        "limit.steps=2",
+        "limit.rows=24",
+        "job.batch_size=8",
+        "job.gate={accuracy: 0.0, iia: 0.0}",
+    ],
     "ii_benchmark": ["job.gate={accuracy: 0.0, iia: 0.0}", "job.searches.masks.steps=5"],
     "ii_benchmark_demo": ["job.gate={accuracy: 0.0, iia: 0.0}"],
 }
@@ -103,25 +109,6 @@ def composed(overrides: list[str]) -> DictConfig:
     register_schema()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return compose("config", overrides=overrides)
-
-
-def small_gpt2(folder: Path) -> Path:
-    """A pretrained network of a few weights, with its tokenizer."""
-    tokenizer = word_level(["+", "=", *map(str, range(1, 31))])
-    sizes = {"n_layer": 6, "n_embd": 64, "n_head": 2, "vocab_size": len(tokenizer), "n_positions": 8}
-    GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=None, eos_token_id=None)).save_pretrained(folder)
-    tokenizer.tokenizer.save_pretrained(folder)
-    return folder
-
-
-def small_bert(folder: Path) -> Path:
-    """The same of two sentences."""
-    BertTokenizer(
-        vocab={word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
-    ).save_pretrained(folder)
-    sizes = {"num_hidden_layers": 6, "hidden_size": 384, "num_attention_heads": 2, "intermediate_size": 8}
-    BertModel(BertConfig(**sizes, vocab_size=5)).save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
