@@ -98,6 +98,7 @@ SMALLER = {
         "limit.steps=2",
         "limit.rows=24",
         "job.batch_size=8",
+        "job.alignments.sizes=[8]",
         "job.gate={accuracy: 0.0, iia: 0.0}",
     ],
     "ii_benchmark": ["job.gate={accuracy: 0.0, iia: 0.0}", "job.searches.masks.steps=5"],
