@@ -98,6 +98,7 @@ SMALLER = {
         "limit.steps=2",
         "limit.rows=24",
         "job.batch_size=8",
+        "job.seed=0",
         "job.alignments.sizes=[8]",
         "job.gate={accuracy: 0.0, iia: 0.0}",
     ],
