@@ -116,7 +116,7 @@ class AlignmentSpace:
                 f"layers={wrong}: {self.model.describe()} has hidden layers 0..{self.model.n_layers - 1}; "
                 "inputs and outputs are no sites"
             )
-        check_position(self.model, self.position)
+        check_home(self.model, Home(0, (), position=self.position))
         if not self.kinds or self.count == 0:
             raise ValueError(f"kinds={list(self.kinds)}: no alignment of them fits these layers and sizes")
 
@@ -227,16 +227,16 @@ class AlignmentSpace:
         return list(strata.values())
 
 
-def check_position(model: StagedModel, position: int | None) -> None:
-    """Make sure that a position is named where a network has some, and that it exists.
+def check_home(model: StagedModel, home: Home) -> None:
+    """Make sure that a network has this layer and position, and that a position is named where it has some.
 
     Raises:
         ValueError: saying which there are.
     """
-    positions, *units = model.shapes(0)[COMPONENT]
-    if position is None and units:
+    model.check(home.site)
+    positions, *units = model.shapes(home.layer)[COMPONENT]
+    if home.position is None and units:
         raise ValueError(f"position=null: {model.describe()} has positions 0..{positions - 1}; name one")
-    model.check(Home(0, (), position=position).site)
 
 
 def _groups(layers: Sequence[int]) -> list[list[int]]:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from iit_lab.alignment.alignment import Alignment
-from iit_lab.alignment.sampling import Home, check_position
+from iit_lab.alignment.sampling import Home, check_home
 from iit_lab.interventions.interchange import Interchange
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.models.base import StagedModel
@@ -83,8 +83,7 @@ def _home(place: Any, model: StagedModel, name: str, folder: Path) -> Home:
     )
     whole = Home(layer, (), position=position[0] if position else None)
     try:
-        model.check(whole.site)
-        check_position(model, whole.position)
+        check_home(model, whole)
         width = model.width(whole.site)
         if "basis" in place:
             columns = _columns(place["basis"], folder)

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from iit_lab.alignment.alignment import Alignment
-from iit_lab.alignment.sampling import Home, check_position
+from iit_lab.alignment.sampling import Home, check_home
 from iit_lab.benchmark.claims import Claims, dimensions
 from iit_lab.benchmark.scoring import score
 from iit_lab.causal.batch import InterchangeBatch
@@ -57,7 +57,7 @@ def mask_search(
     Raises:
         ValueError: for a position that the network lacks, or none where it has some.
     """
-    check_position(model, position)
+    check_home(model, Home(0, (), position=position))
     variables = list(dict.fromkeys(name for group in groups for name in group.variables))
     found = []
     for layer in range(model.n_layers) if layers is None else layers:
