@@ -139,12 +139,11 @@ def _train(
         Member(model, intervention_at(model, each.claims), each.trained)
         for each, model in zip(planned, models, strict=True)
     ]
-    scheduler = session.factory("scheduler", total_steps=batches.total_steps) if config.scheduler else None
     module = PopulationModule(
         members,
         build_objective(config),
         session.factory("optimizer"),
-        scheduler,
+        session.scheduler(batches.total_steps),
         gradient_clip=job.gradient_clip,
         log_every=job.log_every,
     )

@@ -19,6 +19,7 @@ from iit_lab.randomness import generator_for
 from iit_lab.results import artefacts
 from iit_lab.results.files import read_json
 from iit_lab.tasks.base import Task
+from iit_lab.training.adversary import Adversary
 
 TINY = 1_000_000
 THREADS = torch.get_num_threads()
@@ -108,6 +109,16 @@ def build_objective(config: DictConfig) -> Objective:
         return build(config.objective)
 
 
+def build_adversary(config: DictConfig, alignment: Alignment, model: StagedModel) -> Adversary | None:
+    """Who looks elsewhere for what is aligned; None where the objective knows nobody."""
+    make_adversary = build_objective(config).adversary
+    if make_adversary is None:
+        return None
+    with at("objective.adversary"):
+        generator = generator_for(config.seed, "adversary")
+        return make_adversary(variables=tuple(alignment), model=model, generator=generator)
+
+
 def set_threads(config: DictConfig, model: StagedModel, processes: int = 1, *, splits: bool = False) -> None:
     """As `hardware.threads` says; by default one for a tiny network, whose work does not split.
 
@@ -122,7 +133,7 @@ def set_threads(config: DictConfig, model: StagedModel, processes: int = 1, *, s
     if threads is None:
         threads = (
             1
-            if parameters < TINY and not splits
+            if parameters < TINY and not splits and not model.splits
             else max(1, THREADS // (config.hardware.devices * processes))
         )
     elif threads < 1:

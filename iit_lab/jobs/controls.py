@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from omegaconf import ListConfig
 
+from iit_lab.alignment.alignment import Alignment
+from iit_lab.causal.policy import CounterfactualPolicy, expand_sets
 from iit_lab.config import ConfigError
 from iit_lab.interventions.intervention import Intervention, Place
 from iit_lab.jobs.build import build_intervention, build_model
@@ -93,6 +95,13 @@ def wrong_model(session: Session, problem: Problem, main: Main) -> Evaluation:
     return session.evaluate(wrong, intervention)
 
 
+def swapped_sources(session: Session, problem: Problem, main: Main) -> Evaluation:
+    """Every variable's subspace is given the next variable's source; the labels stay."""
+    groups = [group for group in problem.data.test if len(group.sources) > 1]
+    mixed = [replace(group, sources=group.sources.roll(1, 0)) for group in groups]
+    return session.evaluate(problem, _fitted(main), mixed)
+
+
 def axis_aligned(session: Session, problem: Problem, main: Main) -> Evaluation:
     """Units instead of directions: each variable gets those that weigh most in its subspace, no unit twice.
 
@@ -141,15 +150,22 @@ CONTROLS: dict[str, Callable[[Session, Problem, Main], Evaluation]] = {
     "random_subspace": random_subspace,
     "wrong_model": wrong_model,
     "axis_aligned": axis_aligned,
+    "swapped_sources": swapped_sources,
 }
 
 
-def check(names: Sequence[str], task: Task) -> None:
-    """Refuse a control that a task does not have, before anything is trained.
+def check(names: Sequence[str], task: Task, alignment: Alignment, policy: CounterfactualPolicy) -> None:
+    """Refuse a control that there is not, before anything is trained.
 
     Raises:
-        ConfigError: for `wrong_model`, if there is none.
+        ConfigError: for `wrong_model` of a task that has none, `swapped_sources` where no pair has several.
     """
+    sets = expand_sets(policy.test_sets, tuple(alignment), "test_sets")
+    if "swapped_sources" in names and (policy.sources == "single" or max(map(len, sets), default=0) < 2):
+        raise ConfigError(
+            "control=swapped_sources: no test pair has several sources; set counterfactual.sources=multi and "
+            "test several variables together"
+        )
     if "wrong_model" in names and task.wrong() is None:
         raise ConfigError(f"control=wrong_model: {type(task).__name__} has no wrong model for this")
 

@@ -18,6 +18,7 @@ from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs import controls
 from iit_lab.jobs.base import Job, Outcome, Run
 from iit_lab.jobs.build import (
+    build_adversary,
     build_alignment,
     build_intervention,
     build_model,
@@ -88,13 +89,16 @@ class Fit(Job, ABC):
         config = run.config
         names = controls.names(config.control)
         task = build_task(config)
-        controls.check(names, task)
         model = build_model(config, task)
         set_threads(config, model, run.part[1])
         alignment = build_alignment(config, task, model)
         policy = build_policy(config)
+        with at("counterfactual"):
+            controls.check(names, task, alignment, policy)
         behaviour = not policy.train_sets and not policy.test_sets
         tried = None if behaviour else build_intervention(config, alignment, model)
+        if tried is not None:
+            build_adversary(config, alignment, model)
         self._check_config(config, policy, tried)
         origin = None if names == ["untrained"] else self.load_weights(run, model)
         return task, model, alignment, names, origin

@@ -136,13 +136,12 @@ def _fit(grid: Grid, stack: Sequence[Cell], data: Splits) -> tuple[list[Logged],
     session, settings = _session(grid, stack[0].run), grid.job.settings
     batches = session.batches(data.train)
     config = grid.run.config
-    scheduler = session.factory("scheduler", total_steps=batches.total_steps) if config.scheduler else None
     module = GridModule(
         grid.activations,
         [cell.intervention.to(grid.activations.device) for cell in stack],
-        build_objective(config),
+        build_objective(config).of_frozen(),
         session.factory("optimizer"),
-        scheduler,
+        session.scheduler(batches.total_steps),
         tuple(group.name for group in data.val),
         total_steps=batches.total_steps,
         monitor=settings.monitor,

@@ -13,7 +13,7 @@ from iit_lab.alignment.alignment import Alignment
 from iit_lab.causal.batch import InterchangeBatch
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs.base import Run
-from iit_lab.jobs.build import build_intervention, build_objective, build_policy
+from iit_lab.jobs.build import build_adversary, build_intervention, build_objective, build_policy
 from iit_lab.jobs.lightning import (
     build_callbacks,
     early_stopping,
@@ -129,6 +129,10 @@ class Session:
         """
         problem.model.requires_grad_(train_model)
         objective = build_objective(self.run.config)
+        objective = objective if train_model else objective.of_frozen()
+        adversary = None
+        if objective.needs_adversary:
+            adversary = build_adversary(self.run.config, problem.alignment, problem.model)
         if intervention is not None and not objective.needs_counterfactual:
             intervention.requires_grad_(False)  # nothing would be learnt about where variables live
         if not train_model and not any(p.requires_grad for p in _parameters(intervention)):
@@ -138,21 +142,19 @@ class Session:
         assert self.settings is not None
         began = time.monotonic()
         batches = self.batches(problem.data.train)
-        scheduler = None
-        if self.run.config.scheduler:
-            scheduler = self.factory("scheduler", total_steps=batches.total_steps)
         module = InterchangeModule(
             problem.model,
             intervention,
             objective,
             self.factory("optimizer"),
-            scheduler,
+            self.scheduler(batches.total_steps),
             tuple(group.name for group in problem.data.val),
             train_model=train_model,
             gradient_clip=self.settings.gradient_clip,
             log_every=self.settings.log_every,
             share=batches.share,
             total_steps=batches.total_steps,
+            adversary=adversary,
         )
         config, directory = self.run.config, self.run.directory
         trainer = make_trainer(
@@ -213,6 +215,10 @@ class Session:
                 settings.max_epochs,
                 min(steps, default=None),
             )
+
+    def scheduler(self, total_steps: int) -> Callable[..., Any] | None:
+        """Builds the scheduler from an optimiser; None for a constant rate."""
+        return self.factory("scheduler", total_steps=total_steps) if self.run.config.scheduler else None
 
     def factory(self, group: str, **known: Any) -> Callable[..., Any]:
         """A group's partial, given those of `known` that its target takes."""

@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 from iit_lab.interventions.intervention import Intervention
 from iit_lab.jobs.base import Outcome, Run
-from iit_lab.jobs.build import load_network
+from iit_lab.jobs.build import build_adversary, load_network
 from iit_lab.jobs.fit import Fit, check_layers
-from iit_lab.jobs.release import save_alignment, save_causal_model, save_network
+from iit_lab.jobs.release import save_alignment, save_causal_model, save_examples, save_network
 from iit_lab.jobs.reporting import log_report
 from iit_lab.jobs.session import Problem, Session
 from iit_lab.models.base import StagedModel
@@ -45,12 +45,20 @@ class Train(Fit):
     def finish(
         self, run: Run, problem: Problem, session: Session, intervention: Intervention | None
     ) -> Outcome:
-        """Save network and alignment; score the alignment in other layers."""
+        """Save network and alignment; score the alignment in other layers, and what an adversary finds."""
         outcome = Outcome({}, files=save_network(run, problem.model))
         if intervention is None:
             return outcome
         outcome.files |= save_alignment(run, intervention)
         outcome.files |= save_causal_model(run, problem.task.causal_model, tuple(problem.alignment))
+        outcome.files |= save_examples(run, problem.task, problem.data.test[-1])
+        adversary = build_adversary(run.config, problem.alignment, problem.model)
+        if adversary is not None:
+            found = replace(problem, alignment=adversary.intervention.alignment)
+            session.fit(found, adversary.released(), train_model=False)
+            evaluation = session.evaluate(found, adversary.intervention)
+            log_report("an adversary, fitted to the trained network", evaluation)
+            outcome.metrics |= {f"adversary/{key}": value for key, value in evaluation.metrics.items()}
         for layer in self.elsewhere:
             moved = replace(problem, alignment=problem.alignment.at_layer(layer))
             there = session.intervention(moved)

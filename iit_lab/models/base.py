@@ -7,7 +7,7 @@ and stop before any other, so nothing is computed twice and nothing past the las
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -39,8 +39,11 @@ class StagedModel(nn.Module, ABC):
     """A network that runs stage by stage.
 
     A backend says how many stages and layers it has, what its components are and where, and how one stage
-    is run; reading and writing of sites is here.
+    is run; reading and writing of sites is here. `splits` says that an example is work enough for several
+    threads, however few the weights.
     """
+
+    splits: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,7 +160,7 @@ class StagedModel(nn.Module, ABC):
         for name, index, axis in axes:
             if index is None:
                 continue
-            if len(shape) < -axis:
+            if len(shape) < (3 if name == "heads" else 1):
                 raise ValueError(f"{name}={format_units(index)}: {site.component} has no {name}")
             if max(index) >= shape[axis]:
                 where = f"layer {site.layer} {site.component} of {self.describe()}"

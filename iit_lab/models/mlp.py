@@ -37,7 +37,7 @@ class MLP(StagedModel):
             )
         self.hidden = tuple(hidden)
         widths = [math.prod(input_shape), *hidden, n_classes]
-        self._chain = tuple(linear(*ends, generator) for ends in pairwise(widths))
+        self._chain = tuple(draw_dense(*ends, generator) for ends in pairwise(widths))
         self.layers = nn.ModuleList(self._chain)
 
     @property
@@ -73,12 +73,18 @@ class MLP(StagedModel):
         return "mlp " + "-".join(map(str, self.hidden))
 
 
-def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+def draw_dense(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """`nn.Linear` with torch's default distribution, drawn from an explicit generator."""
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
     assert isinstance(layer, nn.Linear)
-    bound = 1 / math.sqrt(n_in)
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.uniform_(-bound, bound, generator=generator)
+    draw_weights(layer, n_in, generator)
     return layer
+
+
+@torch.no_grad()
+def draw_weights(layer: nn.Module, n_in: int, generator: torch.Generator) -> None:
+    """Draw weight and bias as torch draws them, for units that read `n_in` numbers each."""
+    bound = 1 / math.sqrt(n_in)
+    for parameter in (layer.weight, layer.bias):
+        assert isinstance(parameter, nn.Parameter)
+        parameter.uniform_(-bound, bound, generator=generator)

@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Shaped
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from iit_lab.causal.batch import InterchangeBatch
 from iit_lab.causal.counterfactuals import Sampler
 from iit_lab.causal.model import CausalModel, Setting
 from iit_lab.tasks.listed import Listed
@@ -47,6 +49,11 @@ class Task(ABC):
     @abstractmethod
     def encode(self, setting: Setting) -> Shaped[Tensor, "batch *input"]:
         """The inputs as the network reads them."""
+
+    def draw(self, batch: InterchangeBatch) -> Figure | None:
+        """A picture of a few pairs, for a task whose inputs can be shown; None for others."""
+        del batch
+        return None
 
     def wrong(self) -> "Task | None":
         """The same problem under a causal model that is wrong on purpose, for `control=wrong_model`.

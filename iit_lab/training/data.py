@@ -14,7 +14,7 @@ from iit_lab.causal.policy import CounterfactualPolicy, expand_sets
 from iit_lab.randomness import generator_for
 from iit_lab.tasks.base import Task
 
-CHUNK = 65_536
+ENTRIES = 2**23
 Predictor = Callable[[Shaped[Tensor, "batch *input"]], Int[Tensor, " batch"]]
 
 
@@ -134,11 +134,18 @@ def fingerprints(parts: Sequence[Shaped[Tensor, "rows ..."]]) -> Int[Tensor, " r
     """A 64-bit fingerprint of every row of all parts together: different rows practically never share one."""
     width = sum(part[0].numel() for part in parts)
     factors = torch.randint(1, 2**62, (width,), generator=torch.Generator().manual_seed(1)) | 1
+    at_once = max(1, ENTRIES // width)
     found = []
-    for start in range(0, len(parts[0]), CHUNK):  # the bits of all rows at once would outweigh the data
-        rows = torch.cat([part[start : start + CHUNK].flatten(1) for part in parts], dim=1)
-        # Adding 0 makes -0 the 0 that it equals.
-        bits = (rows.float() + 0.0).view(torch.int32).long() if rows.is_floating_point() else rows.long()
-        mixed = bits * factors
+    for start in range(0, len(parts[0]), at_once):  # the bits of all rows at once would outweigh the data
+        bits = _bits(torch.cat([part[start : start + at_once].flatten(1) for part in parts], dim=1))
+        mixed = bits * factors[: bits.shape[1]]
         found.append((mixed ^ (mixed >> 31)).sum(1))
     return torch.cat(found)
+
+
+def _bits(rows: Shaped[Tensor, "rows width"]) -> Int[Tensor, "rows some"]:
+    if rows.is_floating_point():
+        return (rows.float() + 0.0).view(torch.int32).long()  # adding 0 makes -0 the 0 that it equals
+    if rows.dtype == torch.uint8:
+        return torch.nn.functional.pad(rows, (0, -rows.shape[1] % 8)).view(torch.int64)
+    return rows.long()

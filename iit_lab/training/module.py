@@ -17,6 +17,7 @@ from iit_lab.metrics.iia import InterchangeAccuracy
 from iit_lab.models.base import StagedModel
 from iit_lab.objectives.base import Objective, Observed
 from iit_lab.training import processes
+from iit_lab.training.adversary import Adversary
 from iit_lab.training.batches import Chunk
 
 BEHAVIOUR = "behaviour"
@@ -40,9 +41,10 @@ class InterchangeModule(pl.LightningModule):
         log_every: optimiser steps between logged training losses.
         share: this process's share of a batch, as `TrainingBatches.share` says.
         total_steps: optimiser steps in all, for temperatures that fall as training goes on.
+        adversary: refitted before every step, if the objective needs one.
 
     Raises:
-        ValueError: if nothing is trainable, or the objective needs an intervention that is not there.
+        ValueError: if nothing is trainable, or an intervention or adversary is needed that is not there.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class InterchangeModule(pl.LightningModule):
         log_every: int = 50,
         share: float = 1.0,
         total_steps: int = 1,
+        adversary: Adversary | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -69,7 +72,10 @@ class InterchangeModule(pl.LightningModule):
             )
         if objective.needs_size and intervention is None:
             raise ValueError("objective: a size is that of an intervention's subspaces, and there are none")
+        if objective.needs_adversary and adversary is None:
+            raise ValueError("objective: a term needs an adversary, and there is none")
         self.model, self.intervention, self.objective = model, intervention, objective
+        self.adversary = adversary
         self.train_model, self.gradient_clip, self.log_every = train_model, gradient_clip, log_every
         self.share, self.total_steps = share, total_steps
         self._anneals = intervention is not None and intervention.anneals
@@ -108,8 +114,11 @@ class InterchangeModule(pl.LightningModule):
             )
             base, counterfactual = outputs.base, outputs.counterfactual
         size = self.intervention.size() if self.intervention and self.objective.needs_size else None
+        found = None
+        if self.adversary is not None:
+            found = self.adversary.logits(self.model, batch, source_grad=self.objective.source_grad)
         return self.objective(
-            Observed(base, counterfactual, batch.base_label, batch.counterfactual_label, size)
+            Observed(base, counterfactual, batch.base_label, batch.counterfactual_label, size, found)
         )
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> None:
@@ -120,6 +129,8 @@ class InterchangeModule(pl.LightningModule):
         for batch in chunk:
             if self._anneals and self.intervention is not None:
                 self.intervention.anneal(self.global_step / self.total_steps)
+            if self.adversary is not None:
+                self.adversary.refit(self.model, batch)
             losses = self.losses(batch)
             if self.share != 1:
                 losses = {name: value * self.share for name, value in losses.items()}

@@ -35,6 +35,7 @@ EXPERIMENTS = [path.stem for path in FILES if path.parts[0] == "experiment"]
 SUM = ["task=arithmetic_sum", "model=gpt2_small", "alignment=sum_site"]
 MONLI = [f"task.folder={Path(__file__).parent.parent / 'data' / 'monli'}"]
 MONLI_SITE = ["task=monli", *MONLI, "alignment=monli_site"]
+SHAPES = ["task=shapes", "model=cnn", "alignment=shapes_site", "intervention=low_rank"]
 PATTERNS = ["task=patterns", "alignment=whole_site", "intervention=rotated", "alignment.layer=0"]
 NEEDS = {
     # options that only make sense beside another one
@@ -71,9 +72,15 @@ NEEDS = {
     "model/bert": MONLI_SITE,
     "requires/monli_network": [*MONLI_SITE, "model=minilm"],
     **{f"experiment/monli_{name}": MONLI for name in ("train", "iit", "minilm", "benchmark")},
+    "task/shapes": SHAPES,
+    **{f"task/shapes_prefer_{name}": SHAPES[1:] for name in ("area", "circularity")},
+    "model/cnn": SHAPES,
+    "alignment/shapes_site": SHAPES,
+    "requires/shapes_network": SHAPES,
     "job/graphs": ["alignment=equality_blocks"],
     "job/evaluate": ["alignment=equality_blocks", "job.run=x"],
 }
+BEHAVIOUR = ("equality_behaviour", "sum_gpt2_small_train", "monli_train", "shapes_train")
 FAMILY = ["alignment.layers=[11]", "intervention.ranks=[5]", "job.fit.min_accuracy=null", "limit.rows=64"]
 SMALLER = {
     "sum_das_grid": ["alignment.layers=[0,11]", "intervention.ranks=[5,384]"],
@@ -125,7 +132,7 @@ def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
         small = small_bert if "bert" in config.model.network["_target_"] else small_gpt2
         config.model.network.pretrained = str(small(tmp_path))
     if is_grid(run := Run(config, tmp_path)):
-        config = expand(run, n_layers=1)[0].config
+        config = expand(run, n_layers=3)[0].config
 
     if config.table is not None:
         made = build(config.table)
@@ -165,7 +172,7 @@ def test_experiment_runs_fast(launch, name):
     assert 0 <= launched.metrics["test/accuracy"] <= 1
     cells = [read_result(path.parent) for path in launched.directory.glob("cells/*/result.json")]
     behaviour = not any("test/iia" in found["metrics"] for found in (launched.result, *cells))
-    assert behaviour == (name in ("equality_behaviour", "sum_gpt2_small_train", "monli_train"))
+    assert behaviour == (name in BEHAVIOUR)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +181,8 @@ def test_experiment_runs_fast(launch, name):
         ("equality_behaviour", ["experiment=equality_das"]),
         ("sum_gpt2_small_train", ["experiment=sum_das_grid"]),
         ("monli_train", ["experiment=monli_minilm"]),
+        ("shapes_train", ["experiment=shapes_das"]),
+        ("shapes_train", ["experiment=shapes_das", "task.variables=[area]"]),
         ("sum_gpt2_small_train", ["experiment=sum_das_grid", "task/causal_model=z"]),
         ("sum_gpt2_small_iit", ["experiment=sum_das_grid", "requires=sum_iit_network"]),
         (

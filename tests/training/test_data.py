@@ -52,9 +52,9 @@ def test_sets_and_sizes():
     assert found.test[2].sources.shape == (2, 50, 16)
 
 
-@pytest.mark.parametrize("chunk", [7, 65_536])
-def test_splits_share_no_pair_in_a_small_space(chunk, monkeypatch):
-    monkeypatch.setattr("iit_lab.training.data.CHUNK", chunk)
+@pytest.mark.parametrize("entries", [60, 2**23])
+def test_splits_share_no_pair_in_a_small_space(entries, monkeypatch):
+    monkeypatch.setattr("iit_lab.training.data.ENTRIES", entries)
     found = splits(Digits(), n_train=600, n_val=300, n_test=60)
     train, val, test = rows(found.train), rows(found.val), rows(found.test)
     assert not train & val
