@@ -44,10 +44,19 @@ def prefix(
         intervention: says where.
         batch: bases and sources.
         source_grad: whether gradients flow through the source runs.
+
+    Raises:
+        ValueError: if a variable has no source, or a base none.
     """
     places = intervention.touched(batch.variables)
     entry = places[0].point
     inputs = intervention.write.inputs(batch)
+    if intervention.write.counterfactual and len(inputs) not in (1, len(batch.variables)):
+        raise ValueError(
+            f"sources: {len(inputs)} for {batch.name}; an interchange needs one for each, or one for all"
+        )
+    if len(inputs) and inputs.shape[1] != len(batch):
+        raise ValueError(f"sources: {inputs.shape[1]} rows for {len(batch)} bases")
     wanted = [
         (source_of(batch, name, intervention.write), place.site)
         for place in places

@@ -29,9 +29,10 @@ class CNN(StagedModel):
         hidden: units of each dense layer before the read-out.
         single_logit: of two classes, the first one's logit is 0 and one unit says the second's, so that
             cross-entropy is binary cross-entropy of that unit.
-        alive: flip the sign of hidden dense units that would begin below their ReLU. They read a sum over
-            activations that are never negative and much alike for all images, so a unit begins above 0 on all
-            of them or on none; all three of three units are dead, and stay so, in one network of eight.
+        alive: flip the signs of hidden dense units that would begin below their ReLU, and let a single
+            read-out unit's weights alternate in sign. Dense units read activations much alike for all images,
+            so one is above 0 on all of them or on none, and the first steps move all that are read with the
+            same sign together: otherwise one network of four loses all three of its units, for good.
         scale: what images of bytes are multiplied by.
         input_shape: of one image: height, width and channels.
         n_classes: logits.
@@ -84,6 +85,9 @@ class CNN(StagedModel):
             dead = self.run(blank, stop=2 * layer + 1)[0] < 0
             own.weight[dead] *= -1
             own.bias[dead] *= -1
+        if self._single:
+            last = self._dense[-1].weight
+            last.copy_(last.abs() * (1 - 2 * (torch.arange(last.shape[1]) % 2)))
 
     @staticmethod
     def _check(

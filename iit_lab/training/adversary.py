@@ -1,6 +1,7 @@
 """Who looks, while a network is trained, for the variables in another place than the aligned one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -51,8 +52,10 @@ class Adversary(nn.Module):
         super().__init__()
         if steps < 1 or (restart is not None and restart < 1):
             raise ValueError(f"steps={steps}, restart={restart}: must be at least 1")
-        place = alignment(available=variables).checked(model)
-        self.intervention = intervention(alignment=place, model=model, generator=generator)
+        with _about("alignment"):
+            place = alignment(available=variables).checked(model)
+        with _about("intervention"):
+            self.intervention = intervention(alignment=place, model=model, generator=generator)
         if not self.intervention.trainable:
             raise ValueError("intervention: an adversary needs a subspace that is learned")
         self.steps, self.restart = steps, restart
@@ -107,3 +110,12 @@ class Adversary(nn.Module):
         """Go on from there."""
         self.done = state["done"]
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+@contextmanager
+def _about(argument: str) -> Iterator[None]:
+    """Errors raised inside are about what an argument holds."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{argument}.{error}") from error

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -120,6 +121,12 @@ def composed(overrides: list[str]) -> DictConfig:
         return compose("config", overrides=overrides)
 
 
+def first_of_sweep(text: str) -> str:
+    override = OverridesParser.create().parse_override(text)
+    values = override.sweep_string_iterator() if override.is_sweep_override() else [text.partition("=")[2]]
+    return f"{text.partition('=')[0]}={next(iter(values))}"
+
+
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
     group, option = file.parent.as_posix(), file.stem
@@ -138,8 +145,8 @@ def test_yaml_is_composed_and_instantiated(file: Path, tmp_path: Path):
         made = build(config.table)
         assert isinstance(made, PaperTable) and made.name == option
         for sweep in made.runs.values():
-            one = [text if "[" in text else text.split(",")[0] for text in sweep.overrides]  # of a sweep
-            assert plain(composed([*one, f"seed={sweep.seeds[0]}"]))["seed"] == sweep.seeds[0]
+            one = [*map(first_of_sweep, sweep.overrides), f"seed={sweep.seeds[0]}"]
+            assert plain(composed(one))["seed"] == sweep.seeds[0]
     assert isinstance(build(config.job), Job)
     task = build_task(config)
     model = build_model(config, task)

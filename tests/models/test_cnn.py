@@ -131,6 +131,12 @@ def test_no_unit_begins_dead():
     assert dead[True] == 0
 
 
+def test_read_out_weights_alternate():
+    drawn, flipped = (cnn(4, alive=alive).dense[-1] for alive in (False, True))
+    torch.testing.assert_close(flipped.weight, drawn.weight.abs() * torch.tensor([1.0, -1.0, 1.0]))
+    assert torch.equal(flipped.bias, drawn.bias)
+
+
 def test_several_logits_and_colours():
     model = cnn(shape=(12, 10, 3), classes=5, single_logit=False, hidden=[7, 4], kernel=5)
     assert model(torch.rand(2, 12, 10, 3)).shape == (2, 5)
