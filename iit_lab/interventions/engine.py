@@ -46,7 +46,7 @@ def prefix(
         source_grad: whether gradients flow through the source runs.
 
     Raises:
-        ValueError: if a variable has no source, or a base none.
+        ValueError: if a variable has no source.
     """
     places = intervention.touched(batch.variables)
     entry = places[0].point
@@ -55,8 +55,6 @@ def prefix(
         raise ValueError(
             f"sources: {len(inputs)} for {batch.name}; an interchange needs one for each, or one for all"
         )
-    if len(inputs) and inputs.shape[1] != len(batch):
-        raise ValueError(f"sources: {inputs.shape[1]} rows for {len(batch)} bases")
     wanted = [
         (source_of(batch, name, intervention.write), place.site)
         for place in places

@@ -47,13 +47,14 @@ SMALL = ("experiment=shapes_iit_single", "debug=fast", "model.network.channels=[
             "objective.adversary.alignment.layer=9",
         ),
         (
-            ["task=hierarchical_equality"],
+            ["experiment=equality_iit", "model=cnn"],
             "model.network.input_shape=(16,): a CNN reads height x width x channels",
         ),
     ],
 )
 def test_refused_in_one_line(launch, overrides, message):
-    launched = launch(*SMALL, *overrides, code=1)
+    own = () if any("experiment=" in text for text in overrides) else SMALL
+    launched = launch(*own, *overrides, code=1)
     assert message in launched.output
     assert "Traceback" not in launched.output
     assert not (launched.directory / "result.json").exists()

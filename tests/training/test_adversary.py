@@ -125,7 +125,7 @@ def test_resistance_by_hand():
     [
         ({"steps": 0}, "steps=0, restart=None: must be at least 1"),
         ({"restart": 0}, "steps=3, restart=0: must be at least 1"),
-        ({"alignment": partial(place, layer=5)}, "layer=5"),
+        ({"alignment": partial(place, layer=5)}, "alignment.layer=5"),
         (
             {"intervention": partial(Intervention, write=Interchange(), subspace=IdentitySlice, rank=2)},
             "an adversary needs a subspace that is learned",
