@@ -74,8 +74,11 @@ class PyveneStep(Step):
             model_type=Network,
         )
         self.intervenable = pyvene.IntervenableModel(config, network, use_fast=True)
+        self.intervenable.enable_model_gradients()
         channels = model.channels[layer]
-        columns = basis.detach().unflatten(0, (-1, channels)).transpose(0, 1).flatten(0, 1)
+        side = int((WIDTHS[layer] / channels) ** 0.5)
+        shape = (side, side, channels)  # pyvene takes channels for heads: it has rows, channels, columns
+        columns = basis.detach().unflatten(0, shape).transpose(1, 2).flatten(0, 2)
         with torch.no_grad():
             self.intervention.rotate_layer.weight = columns.contiguous()
         own = [*network.parameters(), *self.intervention.rotate_layer.parameters()]
