@@ -41,7 +41,7 @@ def main() -> None:
         run.overhead(f"cnn_iit_step/by_hand/conv{layer + 1}", *works[:2], run.pairs(30, quick=10), 1.3)
         if len(works) > 2:
             name = f"cnn_iit_step/pyvene/conv{layer + 1}"
-            run.speed_up(name, works[0], works[2], run.pairs(3, quick=2), target, warm=1)
+            run.speed_up(name, works[0], works[2], run.pairs(2, quick=2), target, warm=1)
     run.exit()
 
 
