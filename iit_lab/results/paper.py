@@ -10,6 +10,7 @@ from statistics import mean, median, stdev
 from typing import Any, Literal
 
 from iit_lab.results.columns import text
+from iit_lab.results.groups import SEED, is_averaged
 from iit_lab.results.record import differences, read_result
 from iit_lab.sweeps.folder import cells
 
@@ -68,6 +69,7 @@ class PaperTable:
         metric: of the runs' records.
         statistic: over seeds; what is compared with the published number.
         tolerance: the largest difference that is as expected.
+        over: keys, or last parts of keys, to average over.
         minutes: what making all runs takes on two CPU cores.
         notes: what a reader must know.
 
@@ -84,6 +86,7 @@ class PaperTable:
     metric: str = "test/iia"
     statistic: Literal["mean", "median", "max", "min"] = "mean"
     tolerance: float = 0.05
+    over: Sequence[str] = SEED
     minutes: float = 0.0
     notes: str = ""
 
@@ -126,7 +129,7 @@ class Entry:
         row: its label.
         column: its label.
         metric: what it is.
-        values: ours, one per seed.
+        values: ours, one per run that is averaged over.
         published: the paper's, if it has one.
         ours: the statistic over seeds; None where there are no runs.
         tolerance: the largest difference that is as expected.
@@ -175,7 +178,8 @@ def entries(
         for j, column in enumerate(table.columns):
             path = f"rows[{i}], columns[{j}]"
             metric = _metric(row.metric or column.metric or table.metric, {**column.names, **row.names}, path)
-            fitting = _fitting(records[column.run or row.run], {**column.where, **row.where}, path)
+            where = {**column.where, **row.where}
+            fitting = _fitting(records[column.run or row.run], where, table.over, path)
             values = tuple(_value(record, metric, path) for record in fitting)
             published = row.published[j] if row.published else None
             tolerance = table.tolerance if row.tolerance is None else row.tolerance
@@ -201,9 +205,9 @@ def _records(folder: Path, seeds: Sequence[int]) -> list[Mapping[str, Any]]:
 
 
 def _fitting(
-    records: Sequence[Mapping[str, Any]], where: Mapping[str, Any], path: str
+    records: Sequence[Mapping[str, Any]], where: Mapping[str, Any], over: Sequence[str], path: str
 ) -> list[Mapping[str, Any]]:
-    """Records with the wanted config, which may differ in nothing else but seeds."""
+    """Records with the wanted config, which may differ in nothing else but what is averaged over."""
     fitting = [
         record
         for record in records
@@ -213,10 +217,12 @@ def _fitting(
         key
         for record in fitting[1:]
         for key in differences(fitting[0]["config"], record["config"])
-        if not key.endswith("seed")
+        if not is_averaged(key, over)
     }
     if others:
-        raise ValueError(f"{path}: fits runs that differ in {sorted(others)[:4]}; name these in where")
+        raise ValueError(
+            f"{path}: fits runs that differ in {sorted(others)[:4]}; name these in where or over"
+        )
     return fitting
 
 

@@ -60,9 +60,20 @@ def test_refused_in_one_line(launch, overrides, message):
     assert not (launched.directory / "result.json").exists()
 
 
-def test_sources_in_each_other_s_slices(launch):
+@pytest.mark.parametrize(
+    "slices",
+    [
+        ["intervention.rank=2"],
+        ["intervention=vanilla", "intervention.rank=64"],
+        ["alignment.variables={circularity: {units: '0:2'}, colour: {units: '2:4'}}"],
+        ["alignment.variables={circularity: {layer: 0}, colour: {layer: 1}}"],
+    ],
+    ids=["directions", "units", "channels", "layers"],
+)
+def test_sources_in_each_other_s_slices(launch, slices):
     launched = launch(
-        *("experiment=shapes_iit_multi", "debug=fast", "model.network.channels=[4,4,4]", "limit.steps=2")
+        *("experiment=shapes_iit_multi", "debug=fast", "model.network.channels=[4,4,4]", "limit.steps=2"),
+        *slices,
     )
     assert "control/swapped_sources/iia/circularity+colour" in launched.metrics
     assert "control/swapped_sources/iia/circularity" not in launched.metrics

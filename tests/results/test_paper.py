@@ -7,7 +7,7 @@ import pytest
 
 from iit_lab.results.paper import PaperTable, entries
 from iit_lab.results.paper_text import caption, draw, frame, missing, numbers, outside
-from iit_lab.results.record import write_config, write_result
+from iit_lab.results.record import read_result, write_config, write_result
 
 ROWS = [
     {"label": "both", "run": "a", "where": {"rank": 2}, "published": [0.9, None]},
@@ -89,6 +89,14 @@ def test_runs_that_differ_in_something_else_are_not_averaged(folder):
     loose = [{"label": "any rank", "run": "a"}]
     with pytest.raises(ValueError, match=r"rows\[0\], columns\[0\]: fits runs that differ in \['rank'\]"):
         entries(table(rows=loose), {"a": folder})
+
+
+def test_runs_may_be_averaged_over_more_than_seeds(folder):
+    loose = [{"label": "any rank", "run": "a"}]
+    found = entries(table(rows=loose, over=["seed", "rank"]), {"a": folder})[0]
+    kept = [read_result(path.parent) for path in sorted(folder.glob("*/result.json"))]
+    values = [each["metrics"]["test/iia"] for each in kept if each["config"]["at"]["layer"] == 0]
+    assert sorted(found.values) == sorted(values) and len(values) > 2
 
 
 def test_names_fill_a_metric(folder):
